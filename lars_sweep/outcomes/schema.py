@@ -37,9 +37,7 @@ OUTCOMES: tuple[Column, ...] = (
     _c("stratum", "string", "", "the Optuna study that the trial belongs to"),
     _c("point", "int64", "", "number of the point within its stratum; all its seeds share it"),
     _c("status", "string", "", "ok, diverged, pruned or failed"),
-    _opt(
-        "cause", "string", "", "diverged: nonfinite, exploded, dead; ok: untrained; failed: what"
-    ),
+    _opt("cause", "string", "", "diverged: nonfinite, exploded, dead; ok: untrained; failed: what"),
     # ── what was trained
     _c("model", "string", "", "network"),
     _c("dataset", "string", "", "data set"),
@@ -87,7 +85,9 @@ OUTCOMES: tuple[Column, ...] = (
         "top-1 at the end on the reporting split; chance for diverged; null for pruned, failed",
     ),
     _opt("accuracy_val", "float64", "%", "top-1 on val, mean over the last 5 % of steps"),
-    _opt("accuracy_tail", "float64", "%", "top-1, reporting split, mean over the last 5 % of steps"),
+    _opt(
+        "accuracy_tail", "float64", "%", "top-1, reporting split, mean over the last 5 % of steps"
+    ),
     _opt("accuracy_last5", "float64", "%", "top-1, reporting split, last 5 epochs; needs E ≥ 60"),
     _opt("accuracy_top5", "float64", "%", "top-5 at the end on the reporting split"),
     _opt("accuracy_at_stop", "float64", "%", "last top-1 measured on val before a prune or stop"),

@@ -1,0 +1,1 @@
+"""The run directory: paths, atomic publication, claims, heartbeats, requests."""

@@ -1,0 +1,62 @@
+"""A finished trial before it is sealed: one JSON file with its row, curve and layers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lars_sweep.outcomes.schema import OUTCOMES
+from lars_sweep.rundir import publish
+from lars_sweep.rundir.failpoints import failpoint
+from lars_sweep.rundir.layout import RunDir
+
+_TIMESTAMPS = tuple(column.name for column in OUTCOMES if column.dtype == "timestamp")
+Row = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One finished trial with everything that was measured in it."""
+
+    row: Row
+    """One value for each column of the outcomes table; timestamps as aware datetimes."""
+    curve: Sequence[Row]
+    layers: Sequence[Row]
+
+    @property
+    def trial_id(self) -> str:
+        return str(self.row["trial_id"])
+
+
+def publish_outcome(run: RunDir, outcome: Outcome) -> bool:
+    """Make the outcome durable; False if this trial has one already (the first one stands)."""
+    row = dict(outcome.row)
+    for name in _TIMESTAMPS:
+        moment = row[name]
+        assert isinstance(moment, datetime)
+        row[name] = moment.timestamp()
+    content = {"row": row, "curve": list(outcome.curve), "layers": list(outcome.layers)}
+    path = run.outcome(outcome.trial_id)
+    first = publish.publish_new(path, publish.to_json_bytes(content), written="outcome-written")
+    failpoint("outcome-published")
+    return first
+
+
+def read_loose(path: Path) -> Outcome | None:
+    """The outcome in ``path``; None if it was sealed meanwhile."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    row = content["row"]
+    for name in _TIMESTAMPS:
+        row[name] = datetime.fromtimestamp(row[name], tz=UTC)
+    return Outcome(row=row, curve=content["curve"], layers=content["layers"])
+
+
+def loose_ids(run: RunDir) -> list[str]:
+    """Trial ids with an unsealed outcome, sorted."""
+    return [name.removesuffix(".json") for name in publish.names(run.outcomes)]

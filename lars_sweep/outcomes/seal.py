@@ -1,0 +1,131 @@
+"""Sealing: loose outcomes become Parquet parts of up to 256 trials, and their small files go.
+
+Order makes it crash-proof: curves and layers first, outcomes last, then the small files. Whatever
+dies in between leaves a trial loose, or loose and sealed; readers drop the double, and the next
+sealing removes the left-overs.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lars_sweep.outcomes.loose import loose_ids, read_loose
+from lars_sweep.outcomes.store import concat_unique, sealed_ids, to_tables
+from lars_sweep.outcomes.tables import TableName
+from lars_sweep.rundir import claims, publish
+from lars_sweep.rundir.failpoints import failpoint
+from lars_sweep.rundir.layout import RunDir
+
+logger = logging.getLogger(__name__)
+
+PART_TRIALS = 256
+_ORDER: tuple[TableName, ...] = ("layers", "curves", "outcomes")
+
+
+def seal(run: RunDir, trial_ids: Sequence[str]) -> None:
+    """Write these loose outcomes into one part, then remove their small files.
+
+    Ids that are not loose (any more) are passed over.
+    """
+    found = [read_loose(run.outcome(trial_id)) for trial_id in trial_ids]
+    outcomes = [outcome for outcome in found if outcome is not None]
+    if outcomes:
+        _write_part(run, to_tables(outcomes))
+        for outcome in outcomes:
+            _remove_small_files(run, outcome.trial_id)
+
+
+def seal_all(run: RunDir) -> None:
+    """Seal every loose outcome, merge small parts, remove what a crash left behind.
+
+    Safe beside running workers: only finished trials are touched.
+    """
+    sealed = {i for name in _parts(run) for i in sealed_ids(run.parts("outcomes") / name) or ()}
+    loose = loose_ids(run)
+    for trial_id in loose:
+        if trial_id in sealed:
+            _remove_small_files(run, trial_id)
+    waiting = [trial_id for trial_id in loose if trial_id not in sealed]
+    for start in range(0, len(waiting), PART_TRIALS):
+        seal(run, waiting[start : start + PART_TRIALS])
+    for trial_id in set(claims.holdings(run.claims)) & sealed:
+        _remove_small_files(run, trial_id)
+    _merge_small_parts(run)
+
+
+def set_aside_unreadable(run: RunDir) -> list[Path]:
+    """Move truncated parts out of the way, so that their trials run again; returns where to."""
+    moved = []
+    for name in _parts(run):
+        part = run.parts("outcomes") / name
+        if sealed_ids(part) is None and part.exists():
+            aside = run.path / "parts" / "set-aside"
+            aside.mkdir(exist_ok=True)
+            for table in _ORDER:
+                source = run.parts(table) / name
+                if source.exists():
+                    moved.append(source.replace(aside / f"{table}-{name}"))
+            logger.warning("%s cannot be read: set aside in %s, its trials run again", part, aside)
+    return moved
+
+
+def _parts(run: RunDir) -> list[str]:
+    return publish.names(run.parts("outcomes"))
+
+
+def _write_part(run: RunDir, tables: dict[TableName, pa.Table]) -> None:
+    name = f"{uuid.uuid4().hex[:12]}.parquet"
+    for table in _ORDER:
+        content = tables[table]
+        if table == "outcomes" or content.num_rows:
+            write = partial(pq.write_table, content, compression="zstd")
+            publish.publish_file(run.parts(table) / name, write, written="part-written")
+    failpoint("part-published")
+
+
+def _remove_small_files(run: RunDir, trial_id: str) -> None:
+    run.outcome(trial_id).unlink(missing_ok=True)
+    for attempt in range(claims.attempts(run.claims, trial_id), 0, -1):
+        run.attempt_log(trial_id, attempt).unlink(missing_ok=True)
+    claims.drop(run.claims, trial_id)
+    run.drop_checkpoints(trial_id)
+
+
+def _merge_small_parts(run: RunDir) -> None:
+    """Merge parts that are not full into parts of up to PART_TRIALS."""
+    batches: list[list[str]] = []
+    room = 0
+    for name in _parts(run):
+        count = len(sealed_ids(run.parts("outcomes") / name) or ())
+        if not 0 < count < PART_TRIALS:
+            continue
+        if count > room:
+            batches.append([])
+            room = PART_TRIALS
+        batches[-1].append(name)
+        room -= count
+    for batch in batches:
+        if len(batch) > 1:
+            _merge(run, batch)
+
+
+def _merge(run: RunDir, parts: Sequence[str]) -> None:
+    tables: dict[TableName, pa.Table] = {}
+    for table in _ORDER:
+        paths = [run.parts(table) / name for name in parts]
+        try:
+            pieces = [pq.read_table(p) for p in paths if table == "outcomes" or p.exists()]
+        except FileNotFoundError:  # another sealer was faster
+            return
+        tables[table] = concat_unique([to_tables([])[table], *pieces])
+    _write_part(run, tables)
+    for table in reversed(_ORDER):
+        for name in parts:
+            (run.parts(table) / name).unlink(missing_ok=True)

@@ -1,0 +1,130 @@
+"""Reading all outcomes of a run: sealed parts plus loose files, each trial once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lars_sweep.errors import OutcomeError
+from lars_sweep.outcomes.loose import Outcome, loose_ids, read_loose
+from lars_sweep.outcomes.schema import SCHEMA_VERSION
+from lars_sweep.outcomes.tables import TableName, arrow_schema, to_table
+from lars_sweep.rundir import publish
+from lars_sweep.rundir.layout import RunDir
+
+logger = logging.getLogger(__name__)
+
+
+def load_table(run: RunDir, table: TableName, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows of finished trials, sorted by trial (and step), each trial once.
+
+    A part that cannot be read is left out with a warning that names it; `resume` sets it aside
+    and runs its trials again.
+
+    Args:
+        run: the run directory.
+        table: outcomes, curves or layers.
+        columns: only these (``trial_id`` is always there); None: all.
+
+    Raises:
+        OutcomeError: a part was written by a newer lars-sweep.
+    """
+    # Loose files are listed before parts: one that is sealed in between is then found in a part.
+    loose = [read_loose(run.outcome(trial_id)) for trial_id in loose_ids(run)]
+    parts = _read_parts(run, table, columns)
+    wanted = arrow_schema(table) if columns is None else _subset(arrow_schema(table), columns)
+    sealed = concat_unique(parts)
+    seen = set() if sealed is None else set(pc.unique(sealed["trial_id"]).to_pylist())
+    fresh = [outcome for outcome in loose if outcome and outcome.trial_id not in seen]
+    loose_rows = to_table(table, _rows(table, fresh)).select(wanted.names)
+    pieces = [loose_rows] if sealed is None else [sealed.select(wanted.names), loose_rows]
+    result = pa.concat_tables(pieces).combine_chunks()
+    keys = [(key, "ascending") for key in ("trial_id", "step", "layer") if key in wanted.names]
+    return result.sort_by(keys).replace_schema_metadata(wanted.metadata)
+
+
+def sealed_ids(part: Path) -> list[str] | None:
+    """Trial ids in one part of the outcomes table; None if it is gone or unreadable."""
+    try:
+        return [str(i) for i in pq.read_table(part, columns=["trial_id"])["trial_id"].to_pylist()]
+    except (FileNotFoundError, pa.ArrowException, OSError):
+        return None
+
+
+def part_schema(part: Path) -> pa.Schema:
+    """The schema of a part; OutcomeError if it is of a newer schema version."""
+    schema: pa.Schema = pq.read_schema(part)
+    version = int((schema.metadata or {}).get(b"lars_sweep.schema_version", b"0"))
+    if version > SCHEMA_VERSION:
+        raise OutcomeError(
+            f"{part}: schema version {version}, this lars-sweep reads up to {SCHEMA_VERSION}: "
+            "use the version that wrote it"
+        )
+    return schema
+
+
+def _read_parts(run: RunDir, table: TableName, columns: Sequence[str] | None) -> list[pa.Table]:
+    """All readable parts; listed again when a compaction changed them underneath."""
+    directory = run.parts(table)
+    while True:
+        listed = publish.names(directory)
+        tables = []
+        for name in listed:
+            try:
+                part_schema(directory / name)
+                tables.append(pq.read_table(directory / name, columns=_with_id(columns)))
+            except FileNotFoundError:
+                continue
+            except (pa.ArrowException, OSError) as error:
+                logger.warning(
+                    "%s cannot be read (%s): its trials are missing here; `lars-sweep resume %s` "
+                    "sets it aside and runs them again",
+                    directory / name,
+                    str(error).splitlines()[0],
+                    run.path,
+                )
+        if publish.names(directory) == listed:
+            return tables
+
+
+def _with_id(columns: Sequence[str] | None) -> list[str] | None:
+    return None if columns is None else list(dict.fromkeys(["trial_id", *columns]))
+
+
+def _subset(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
+    names = _with_id(columns) or []
+    return pa.schema([schema.field(name) for name in names], metadata=schema.metadata)
+
+
+def concat_unique(parts: Sequence[pa.Table]) -> pa.Table | None:
+    """All parts as one table, each trial from the first part that holds it; None for no parts.
+
+    Two sealers may seal one trial: the rows are the same, so it does not matter which one stays.
+    """
+    seen: pa.Array = pa.array([], type=pa.string())
+    pieces = []
+    for part in parts:
+        pieces.append(part.filter(pc.invert(pc.is_in(part["trial_id"], value_set=seen))))
+        seen = pa.concat_arrays([seen, pc.unique(part["trial_id"])])
+    return pa.concat_tables(pieces) if pieces else None
+
+
+def _rows(table: TableName, outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
+    if table == "outcomes":
+        return [dict(outcome.row) for outcome in outcomes]
+    return [
+        {"trial_id": outcome.trial_id, **row}
+        for outcome in outcomes
+        for row in (outcome.curve if table == "curves" else outcome.layers)
+    ]
+
+
+def to_tables(outcomes: Sequence[Outcome]) -> dict[TableName, pa.Table]:
+    """The three tables of these outcomes."""
+    names: tuple[TableName, ...] = ("outcomes", "curves", "layers")
+    return {name: to_table(name, _rows(name, outcomes)) for name in names}

@@ -1,0 +1,60 @@
+"""Arrow schemas of the outcome tables, and rows to tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Literal
+
+import pyarrow as pa
+
+from lars_sweep.outcomes.schema import CURVES, LAYERS, OUTCOMES, SCHEMA_VERSION, Column, DType
+
+TableName = Literal["outcomes", "curves", "layers"]
+COLUMNS: Mapping[TableName, tuple[Column, ...]] = {
+    "outcomes": OUTCOMES,
+    "curves": CURVES,
+    "layers": LAYERS,
+}
+_TYPES: Mapping[DType, pa.DataType] = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+}
+
+
+@cache
+def arrow_schema(table: TableName) -> pa.Schema:
+    """The Arrow schema: unit and meaning in field metadata, schema version in schema metadata."""
+    fields = [
+        pa.field(
+            column.name,
+            _TYPES[column.dtype],
+            nullable=column.nullable,
+            metadata={"unit": column.unit, "meaning": column.meaning},
+        )
+        for column in COLUMNS[table]
+    ]
+    metadata = {"lars_sweep.table": table, "lars_sweep.schema_version": str(SCHEMA_VERSION)}
+    return pa.schema(fields, metadata=metadata)
+
+
+def to_table(table: TableName, rows: Sequence[Mapping[str, object]]) -> pa.Table:
+    """Rows as an Arrow table; a missing or unknown column, or a null where none may be, raises."""
+    schema = arrow_schema(table)
+    arrays = [
+        pa.array([row[field.name] for row in rows], type=field.type, from_pandas=False)
+        for field in schema
+    ]
+    for row in rows:
+        unknown = set(row) - set(schema.names)
+        if unknown:
+            raise ValueError(f"not in the {table} schema: {', '.join(sorted(unknown))}")
+    made = pa.Table.from_arrays(arrays, schema=schema)
+    made.validate(full=True)
+    for field, column in zip(schema, made.columns, strict=True):
+        if not field.nullable and column.null_count:
+            raise ValueError(f"{table}.{field.name} is null in {column.null_count} rows")
+    return made

@@ -1,0 +1,123 @@
+"""Claims: who runs which trial, decided by names in one directory.
+
+``claims/TRIAL.1`` is published by link, so one worker gets it. When its holder gives the trial
+back (``TRIAL.1.released``) or is dead, the next one links ``TRIAL.2``, again exclusively. The
+highest number holds the trial; a lower one that still lives finds a higher name at its next step
+boundary and stops. Nothing is ever taken away from a claim, so no order of crashes can confuse it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lars_sweep.rundir import publish
+from lars_sweep.rundir.failpoints import failpoint
+
+_NAME = re.compile(r"(?P<trial>[0-9a-f]{16})\.(?P<attempt>\d+)(?P<released>\.released)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A trial taken by a worker: one attempt at it."""
+
+    trial_id: str
+    attempt: int
+    """1-based."""
+    worker_id: str
+    taken_at: float
+    """Unix time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """What the claims directory says about one trial."""
+
+    attempt: int
+    """The highest attempt claimed."""
+    released: bool
+    """Whether that attempt gave the trial back."""
+
+
+def holdings(directory: Path) -> Mapping[str, Holding]:
+    """Trial id → who is at which attempt, from one directory listing."""
+    highest: dict[str, int] = {}
+    released: set[tuple[str, int]] = set()
+    for name in publish.names(directory):
+        match = _NAME.fullmatch(name)
+        if match is None:
+            continue
+        trial, attempt = match["trial"], int(match["attempt"])
+        if match["released"]:
+            released.add((trial, attempt))
+        else:
+            highest[trial] = max(attempt, highest.get(trial, 0))
+    return {
+        trial: Holding(attempt=attempt, released=(trial, attempt) in released)
+        for trial, attempt in highest.items()
+    }
+
+
+def take(directory: Path, trial_id: str, attempt: int, worker_id: str) -> Claim | None:
+    """Claim ``attempt`` of the trial; None if another worker was first."""
+    claim = Claim(trial_id=trial_id, attempt=attempt, worker_id=worker_id, taken_at=time.time())
+    content = {"worker_id": worker_id, "taken_at": claim.taken_at}
+    path = directory / f"{trial_id}.{attempt}"
+    if path.exists():  # spares the temporary file; link decides all the same
+        return None
+    if not publish.publish_new(path, publish.to_json_bytes(content), written="claim-written"):
+        return None
+    failpoint("claim-published")
+    return claim
+
+
+def read_claim(directory: Path, trial_id: str, attempt: int) -> Claim | None:
+    """The claim, or None if it was sealed away meanwhile."""
+    try:
+        content = publish.read_json(directory / f"{trial_id}.{attempt}")
+    except FileNotFoundError:
+        return None
+    return Claim(
+        trial_id=trial_id,
+        attempt=attempt,
+        worker_id=str(content["worker_id"]),
+        taken_at=float(str(content["taken_at"])),
+    )
+
+
+def release(directory: Path, claim: Claim, reason: str) -> None:
+    """Give the trial back: anyone may take the next attempt at once."""
+    content = publish.to_json_bytes({"reason": reason, "at": time.time()})
+    publish.publish_new(directory / f"{claim.trial_id}.{claim.attempt}.released", content)
+
+
+def is_superseded(directory: Path, claim: Claim) -> bool:
+    """Whether another worker has taken the trial over."""
+    return (directory / f"{claim.trial_id}.{claim.attempt + 1}").exists()
+
+
+def attempts(directory: Path, trial_id: str) -> int:
+    """How many attempts at the trial were ever claimed; 0 for none."""
+    attempt = 0
+    while (directory / f"{trial_id}.{attempt + 1}").exists():
+        attempt += 1
+    return attempt
+
+
+def drop(directory: Path, trial_id: str) -> None:
+    """Remove the claims of a trial whose outcome is sealed.
+
+    The highest goes first, so that a crash leaves claims that `attempts` still counts.
+    """
+    for attempt in range(attempts(directory, trial_id), 0, -1):
+        for name in (f"{trial_id}.{attempt}.released", f"{trial_id}.{attempt}"):
+            (directory / name).unlink(missing_ok=True)
+
+
+def abandon(directory: Path, claim: Claim) -> None:
+    """Undo a claim on a trial that turned out to be finished (it was sealed in between)."""
+    os.unlink(directory / f"{claim.trial_id}.{claim.attempt}")

@@ -1,0 +1,210 @@
+"""The run directory: every path in it, how it is made and how it is recognised.
+
+plan.json            what this run is: run id, sweep, data facts and, for planned strategies,
+                     every trial; immutable; its existence makes the directory a run
+points/              asked points of adaptive strategies, one file a point
+claims/              TRIAL.ATTEMPT: taken by a worker;  TRIAL.ATTEMPT.released: given back
+attempts/            TRIAL.ATTEMPT.jsonl: evaluations as they are measured
+outcomes/            TRIAL.json: finished trials that are not sealed yet
+parts/TABLE/         sealed outcomes, curves and layers, Parquet
+checkpoints/TRIAL/   one directory per attempt
+workers/             one heartbeat file per worker
+launches/            what was submitted when
+requests/            stop and prune, asked by the user
+logs/  report/
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lars_sweep.errors import RunError
+from lars_sweep.rundir import publish
+
+RUN_VERSION = 1
+DIRECTORIES = (
+    "points",
+    "claims",
+    "attempts",
+    "outcomes",
+    "parts/outcomes",
+    "parts/curves",
+    "parts/layers",
+    "checkpoints",
+    "workers",
+    "launches",
+    "requests/prune",
+    "logs",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """An existing run directory. Absolute, so that it outlives a change of working directory."""
+
+    path: Path
+    content: Mapping[str, object]
+    """plan.json."""
+
+    @property
+    def run_id(self) -> str:
+        return str(self.content["run_id"])
+
+    @property
+    def sweep(self) -> str:
+        return str(self.content["sweep"])
+
+    @property
+    def spec_hash(self) -> str:
+        return str(self.content["spec_hash"])
+
+    @property
+    def trainer(self) -> str:
+        """What the workers of this run train with: torch, noop or analytic."""
+        return str(self.content["trainer"])
+
+    # ── paths
+    @property
+    def points(self) -> Path:
+        return self.path / "points"
+
+    @property
+    def claims(self) -> Path:
+        return self.path / "claims"
+
+    @property
+    def outcomes(self) -> Path:
+        return self.path / "outcomes"
+
+    @property
+    def workers(self) -> Path:
+        return self.path / "workers"
+
+    @property
+    def launches(self) -> Path:
+        return self.path / "launches"
+
+    @property
+    def requests(self) -> Path:
+        return self.path / "requests"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report"
+
+    def parts(self, table: str) -> Path:
+        return self.path / "parts" / table
+
+    def outcome(self, trial_id: str) -> Path:
+        return self.outcomes / f"{trial_id}.json"
+
+    def attempt_log(self, trial_id: str, attempt: int) -> Path:
+        return self.path / "attempts" / f"{trial_id}.{attempt}.jsonl"
+
+    def checkpoints(self, trial_id: str) -> Path:
+        return self.path / "checkpoints" / trial_id
+
+    def checkpoint_dir(self, trial_id: str, attempt: int) -> Path:
+        """A directory for this attempt, holding (links to) what earlier attempts left.
+
+        An earlier attempt that still lives writes into its own directory and cannot disturb this.
+        """
+        mine = self.checkpoints(trial_id) / str(attempt)
+        if mine.is_dir():
+            return mine
+        mine.mkdir(parents=True)
+        for earlier in range(attempt - 1, 0, -1):
+            theirs = self.checkpoints(trial_id) / str(earlier)
+            if theirs.is_dir() and any(theirs.iterdir()):
+                for file in theirs.iterdir():
+                    if not file.name.startswith(publish.TEMPORARY_PREFIX):
+                        os.link(file, mine / file.name)
+                break
+        return mine
+
+    def drop_checkpoints(self, trial_id: str) -> None:
+        """Remove what a finished trial no longer needs."""
+        shutil.rmtree(self.checkpoints(trial_id), ignore_errors=True)
+
+
+def create_run(path: Path, plan: Mapping[str, object]) -> RunDir:
+    """Make ``path`` a run directory, or open it if it already is this sweep's.
+
+    The plan is one file, published last and by link: of two launches at once the second finds the
+    first one's plan and joins its run.
+
+    Args:
+        path: the directory; made if absent.
+        plan: plan.json without ``run_version``, ``run_id`` and ``created_at``, added here; must
+            have ``sweep``, ``spec_hash`` and ``trainer``.
+
+    Raises:
+        RunError: the directory holds another sweep or something else, or cannot be written.
+    """
+    path = path.resolve()
+    target = path / "plan.json"
+    if not target.exists():
+        with publish.explained(path):
+            path.mkdir(parents=True, exist_ok=True)
+            foreign = set(publish.names(path)) - _OWN_NAMES
+            if foreign:
+                raise RunError(
+                    f"{path} holds {min(foreign)!r} and is no run directory: "
+                    "choose another --run-dir"
+                )
+            for directory in DIRECTORIES:
+                (path / directory).mkdir(parents=True, exist_ok=True)
+        stamp = {
+            "run_version": RUN_VERSION,
+            "run_id": uuid.uuid4().hex[:8],
+            "created_at": time.time(),
+        }
+        publish.publish_new(
+            target, publish.to_json_bytes({**stamp, **plan}), written="plan-written"
+        )
+    run = open_run(path)
+    if run.spec_hash != plan["spec_hash"]:
+        raise RunError(
+            f"{path} holds sweep {run.sweep!r} with other settings (spec hash "
+            f"{run.spec_hash[:12]}, this file's is {str(plan['spec_hash'])[:12]}): choose another "
+            "--run-dir, or give the file and --set values that it was launched with"
+        )
+    return run
+
+
+_OWN_NAMES = frozenset({directory.split("/")[0] for directory in DIRECTORIES} | {"plan.json"})
+
+
+def open_run(path: Path) -> RunDir:
+    """The run in ``path``.
+
+    Raises:
+        RunError: no run directory, or one of a newer lars-sweep.
+    """
+    path = path.resolve()
+    try:
+        plan = publish.read_json(path / "plan.json")
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunError(
+            f"{path} is no run directory (no plan.json in it): "
+            "`lars-sweep launch SWEEP --run-dir DIR` makes one"
+        ) from None
+    except ValueError as error:
+        raise RunError(f"{path / 'plan.json'} cannot be read: {error}") from error
+    version = plan.get("run_version")
+    if version != RUN_VERSION:
+        raise RunError(
+            f"{path}: run_version {version}, this lars-sweep reads {RUN_VERSION}: "
+            "use the version that made the run"
+        )
+    return RunDir(path=path, content=plan)
