@@ -1,0 +1,7 @@
+"""The paper's networks, full size and in small."""
+
+from __future__ import annotations
+
+from lars_sweep.train.models.registry import NETWORKS, build_model
+
+__all__ = ["NETWORKS", "build_model"]
