@@ -88,7 +88,7 @@ class GroupBatchNorm2d(nn.Module):
     def _normalise_groups(self, x: Tensor, size: int, *, calibrating: bool) -> Tensor:
         # One native call per group: split and cat cost one copy each way, while a single call on
         # (size, groups·C, H, W) would cost two transpositions each way.
-        chunks = x.split(size)
+        chunks = torch.split(x, size)
         statistics = self.running_mean.new_zeros(len(chunks), 2, self.num_features)
         # "Momentum" 1 makes torch write a group's own mean and unbiased variance into these rows.
         outputs = [

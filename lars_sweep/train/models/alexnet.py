@@ -142,9 +142,18 @@ _GAINS = {
     "fc8": 0.01 * math.sqrt(4096),
 }
 _BIASES = {
-    "lrn": dict(conv1=0.0, conv2=0.1, conv3=0.0, conv4=0.1, conv5=0.1, fc6=0.1, fc7=0.1, fc8=0.0),
+    "lrn": {
+        "conv1": 0.0,
+        "conv2": 0.1,
+        "conv3": 0.0,
+        "conv4": 0.1,
+        "conv5": 0.1,
+        "fc6": 0.1,
+        "fc7": 0.1,
+        "fc8": 0.0,
+    },
     # NVIDIA's fillers, without a zero: the paper's Table 2 shows them (its .w and .b are swapped).
-    "bn": {f"conv{i}": 0.01 for i in range(1, 6)} | dict(fc6=0.1, fc7=0.1, fc8=0.01),
+    "bn": {f"conv{i}": 0.01 for i in range(1, 6)} | {"fc6": 0.1, "fc7": 0.1, "fc8": 0.01},
 }
 
 

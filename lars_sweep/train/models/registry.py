@@ -81,9 +81,7 @@ def build_model(
         raise TrainError(f"model {name}: image_size: got {size}; allowed: {allowed}")
     # Built without storage first: torch's own initialisation of 61 million weights is not needed.
     with torch.device("meta"):
-        model = network.construct(
-            num_classes=num_classes, in_channels=in_channels, image_size=size
-        )
+        model = network.construct(num_classes=num_classes, in_channels=in_channels, image_size=size)
     model = model.to_empty(device="cpu")
     for module in model.modules():
         if isinstance(module, GroupBatchNorm2d | GroupDropout):
