@@ -7,8 +7,9 @@ from pathlib import Path
 
 from lars_sweep.data.dataset import DataInfo, Dataset
 from lars_sweep.errors import DataError
+from lars_sweep.spec.userobject import is_reference
 
-BUILT_IN = ("digits", "fashion-mnist", "synthetic")
+BUILT_IN = ("digits", "fashion-mnist", "cifar10", "cifar100", "imagenet", "synthetic")
 """Names that a sweep file may give, beside ``package.module:function``."""
 
 
@@ -47,6 +48,15 @@ def _loader(name: str) -> Callable[[str, Path | None], Dataset]:
         from lars_sweep.data.synthetic import load_synthetic
 
         return lambda name, _directory: load_synthetic(name)
+    if name in ("cifar10", "cifar100"):
+        from lars_sweep.data.cifar import CIFAR10, CIFAR100, load_cifar
+
+        kind = CIFAR10 if name == "cifar10" else CIFAR100
+        return lambda _name, directory: load_cifar(kind, directory)
+    if is_reference(name):
+        from lars_sweep.data.user import load_user_dataset
+
+        return lambda name, _directory: load_user_dataset(name)
     raise DataError(
         f"no data set is called {name!r}; allowed: {', '.join(BUILT_IN)}, or "
         "package.module:function for your own"
