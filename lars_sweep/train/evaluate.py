@@ -1,0 +1,110 @@
+"""Exact evaluation over ranks: every sample counts once, whatever the number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lars_sweep.train.augment import Normalisation
+from lars_sweep.train.buckets import sum_together
+from lars_sweep.train.feed import DeviceSource
+from lars_sweep.train.layers import calibrating
+from lars_sweep.train.numerics import Numerics
+from lars_sweep.train.world import World
+
+_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """Means over one set of samples."""
+
+    loss: float
+    """Cross-entropy in nats."""
+    top1: float
+    """Percent."""
+    top5: float
+    """Percent; the label is among the five (or all, if fewer) largest logits."""
+    logit_spread: float
+    """Largest range of one logit over the samples, relative to the largest logit or 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleSet:
+    """A fixed set of samples of one source."""
+
+    source: DeviceSource
+    indices: NDArray[np.int64]
+    """(n,) positions in the source."""
+
+    def chunks(self, world: World, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """This rank's share of the set, cut in whole chunks: (images, labels) of each."""
+        first, stop = world.share(-(-len(self.indices) // size))
+        for chunk in range(first, stop):
+            yield self.source.batch(self.indices[chunk * size : (chunk + 1) * size])
+
+
+class Evaluator:
+    """Measures a model in evaluation mode, in the trial's precision, without augmentation."""
+
+    def __init__(
+        self, numerics: Numerics, normalise: Normalisation, world: World, num_classes: int
+    ) -> None:
+        self._numerics = numerics
+        self._normalise = normalise
+        self._world = world
+        self._classes = num_classes
+
+    @torch.no_grad()
+    def score(self, model: nn.Module, samples: SampleSet) -> Score:
+        """Loss and accuracies over the set, summed in float64 and counted exactly."""
+        model.eval()
+        device = self._numerics.device
+        sums = torch.zeros(4, dtype=torch.float64, device=device)
+        # Largest logits and largest negated ones; a rank without samples leaves them at -inf.
+        extremes = torch.full((2 * self._classes,), -torch.inf, dtype=torch.float64, device=device)
+        for images, labels in samples.chunks(self._world, _CHUNK):
+            logits = self._logits(model, images)
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+            hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+            counts = torch.stack([hits[:, 0].sum(), hits.sum(), hits.new_ones(len(labels)).sum()])
+            sums += torch.cat([loss.double().view(1), counts.double()])
+            ends = torch.cat([logits.amax(0), (-logits).amax(0)]).double()
+            extremes = torch.maximum(extremes, ends)
+        model.train()
+        self._world.sum(sums)
+        loss_sum, top1, top5, count = sums.tolist()
+        if count != len(samples.indices):
+            raise RuntimeError(f"evaluated {count:.0f} samples of {len(samples.indices)}")
+        return Score(
+            loss=loss_sum / count,
+            top1=100 * top1 / count,
+            top5=100 * top5 / count,
+            logit_spread=self._spread(extremes),
+        )
+
+    @torch.no_grad()
+    def calibrate(self, model: nn.Module, samples: SampleSet, bn_batch: int) -> None:
+        """Recompute BatchNorm statistics over the set, until the next training step."""
+        groups = max(1, _CHUNK // bn_batch)
+        with calibrating(model, bn_batch) as moments:
+            for images, _ in samples.chunks(self._world, groups * bn_batch):
+                self._logits(model, images)
+            sum_together(moments, self._world)
+
+    def _logits(self, model: nn.Module, images: Tensor) -> Tensor:
+        with self._numerics.autocast():
+            logits: Tensor = model(self._normalise(images))
+        return logits.to(self._numerics.dtype)
+
+    def _spread(self, extremes: Tensor) -> float:
+        largest, negated_smallest = self._world.max(extremes).view(2, -1)
+        spread = (largest + negated_smallest).amax()
+        scale = torch.maximum(largest.abs(), negated_smallest.abs()).amax().clamp(min=1)
+        return float(spread / scale)

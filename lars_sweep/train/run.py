@@ -1,0 +1,319 @@
+"""One attempt at one trial: step, measure, listen, keep a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lars_sweep.errors import TrainError
+from lars_sweep.spec.trainer import Control, Evaluation, LayerNorms, Signal, TrialResult
+from lars_sweep.spec.trial import TrialSpec
+from lars_sweep.train.augment import Normalisation
+from lars_sweep.train.batches import Batches
+from lars_sweep.train.checkpoint import newest_checkpoint, parse_checkpoint, save_checkpoint
+from lars_sweep.train.divergence import Cause, DivergenceWatch, FiniteWatch, untrained
+from lars_sweep.train.evaluate import Evaluator
+from lars_sweep.train.layer_norms import LayerMeter
+from lars_sweep.train.models import build_model
+from lars_sweep.train.numerics import Numerics, describe
+from lars_sweep.train.optimizers import LARS, build_optimizer, set_lr
+from lars_sweep.train.optimizers.norms import norms
+from lars_sweep.train.parts import LoadedDataset, Parts
+from lars_sweep.train.progress import Progress
+from lars_sweep.train.schedules import excluded_learning_rate, learning_rate, lr_integral, lr_peak
+from lars_sweep.train.step import GradientStep
+from lars_sweep.train.throughput import Throughput, peak_memory_gib
+from lars_sweep.train.world import World
+
+_log = logging.getLogger(__name__)
+Status = Literal["ok", "diverged", "pruned", "interrupted"]
+
+
+@dataclass(slots=True, kw_only=True)
+class RunOptions:
+    """How trials are run here; nothing of it changes what they compute."""
+
+    device: torch.device
+    dtype: torch.dtype
+    checkpoint_every_s: float
+    most_samples: int
+    """Largest micro-batch, in samples; halved for good when the device runs out of memory."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Listener:
+    """What a rank listens to at step boundaries: rank 0 its worker, the others their own signals."""
+
+    control: Control | None
+    poll: Callable[[], Signal] = field(default=lambda: Signal.GO_ON)
+
+    def at_step(self, step: int) -> Signal:
+        """The heartbeat, and what is asked of this rank."""
+        return self.poll() if self.control is None else self.control.at_step(step)
+
+    def at_evaluation(self, evaluation: Evaluation) -> Signal:
+        """What a pruner says on rank 0."""
+        return Signal.GO_ON if self.control is None else self.control.at_evaluation(evaluation)
+
+
+class TrialRun:
+    """Live state of a trial on one rank."""
+
+    def __init__(
+        self,
+        trial: TrialSpec,
+        listener: Listener,
+        world: World,
+        loaded: LoadedDataset,
+        options: RunOptions,
+    ) -> None:
+        if trial.global_batch < world.size:
+            raise TrainError(
+                f"trial {trial.trial_id}: global_batch {trial.global_batch} is smaller than the "
+                f"world of {world.size} processes; use fewer processes or a larger batch"
+            )
+        self._trial, self._listener, self._world, self._options = trial, listener, world, options
+        dataset = loaded.dataset
+        self._numerics = Numerics(trial, options.device, options.dtype)
+        self._parts = Parts.of(trial, loaded)
+        self._classes = dataset.info.num_classes
+        model = build_model(
+            trial.model,
+            self._classes,
+            in_channels=dataset.info.channels,
+            image_size=dataset.info.image_size,
+            init=trial.init,
+            seed=trial.seed,
+        ).to(options.device)
+        # Only where asked for: it would convert the buffers that are float64 on purpose, too.
+        self._model = model if options.dtype == torch.float32 else model.to(options.dtype)
+        self._optimizer = build_optimizer(trial, self._model)
+        self._gradient_step = GradientStep(trial, self._model, self._numerics, world)
+        normalise = Normalisation(dataset.mean, dataset.std, options.device, options.dtype)
+        self._evaluator = Evaluator(self._numerics, normalise, world, self._classes)
+        self._batches = Batches(
+            trial, self._parts.source, self._parts.training, self._numerics, normalise, world
+        )
+        self._is_weight = torch.tensor([p.ndim > 1 for p in self._model.parameters()])
+        self._chance = 100 / self._classes
+        self._finite = FiniteWatch(options.device)
+        self._first_bad: int | None = None
+        self._failure: Exception | None = None
+        self._progress = Progress(watch=DivergenceWatch(trial.warmup_steps))
+        self._start_step = 0
+        self._throughput = Throughput(0, 0.0)
+        self._began = time.perf_counter()
+        self._saved_at = time.monotonic()
+
+    def to_end(self) -> TrialResult:
+        """Train from the newest checkpoint to the end, to divergence, or to a signal.
+
+        Raises:
+            TrainError: a rank failed, or the checkpoint is another trial's.
+        """
+        self._restore()
+        progress, trial = self._progress, self._trial
+        self._throughput.resume(progress.step, self._batches.wait_s)
+        due = frozenset(trial.evaluation_steps)
+        while progress.step < trial.steps:
+            measured = progress.step + 1 in due
+            layers = self._step(measured)
+            if self._first_bad is not None:
+                progress.step = self._first_bad
+                return self._result("diverged", "nonfinite")
+            signal = self._agree(self._own_signal())
+            if measured:
+                evaluation, cause = self._evaluate(layers)
+                if cause is not None:
+                    return self._result("diverged", cause)
+                signal = max(signal, self._agree(self._listener.at_evaluation(evaluation)))
+            if signal != Signal.GO_ON and progress.step < trial.steps:
+                return self._stopped(signal)
+            self._save_at_interval()
+        accuracy = progress.evaluations[-1].train_accuracy
+        return self._result("ok", "untrained" if untrained(accuracy, self._chance) else None)
+
+    def close(self) -> None:
+        """End what runs beside the training loop."""
+        self._batches.close()
+
+    def _step(self, measured: bool) -> list[LayerNorms]:
+        """One optimizer step; rows of its layers if an evaluation follows."""
+        step = self._progress.step
+        set_lr(
+            self._optimizer,
+            learning_rate(self._trial, step),
+            excluded_learning_rate(self._trial, step),
+        )
+        gradient = self._gradient_step.reduce(self._accumulate(step))
+        meter = LayerMeter(self._model) if measured else None
+        self._optimizer.step()
+        self._progress.step = step + 1
+        if step == 0:
+            weights_gradient = float(torch.linalg.vector_norm(gradient.norms[self._is_weight]))
+            self._progress.watch.begin(float(gradient.loss), weights_gradient)
+        with torch.no_grad():
+            sizes = norms(list(self._model.parameters()))
+        values = torch.cat([gradient.loss.view(1), gradient.norms, sizes])
+        self._first_bad = self._finite.first_bad(step + 1, values)
+        if meter is None or self._first_bad is not None:
+            return []
+        self._first_bad = self._finite.flush()
+        return meter.measure(step + 1, gradient.norms, self._optimizer)
+
+    def _accumulate(self, step: int) -> Tensor:
+        try:
+            return self._accumulate_in_memory(step)
+        except Exception as failure:
+            if self._world.size == 1:
+                raise
+            # The other ranks wait in the reduction: take part in it, then tell them.
+            self._failure = failure
+            return self._gradient_step.nothing()
+
+    def _accumulate_in_memory(self, step: int) -> Tensor:
+        """Halve the micro-batch until the step fits; what was accumulated before is forgotten."""
+        options, trial = self._options, self._trial
+        while True:
+            try:
+                batches = self._batches.of_step(step, options.most_samples)
+                return self._gradient_step.accumulate(batches)
+            except torch.OutOfMemoryError as error:
+                if options.most_samples <= trial.bn_batch:
+                    raise TrainError(
+                        f"trial {trial.trial_id}: one atom of bn_batch = {trial.bn_batch} samples "
+                        f"does not fit the memory of {describe(options.device)}; "
+                        "use a device with more memory, or a smaller bn_batch (another trial)"
+                    ) from error
+            self._gradient_step.nothing()
+            torch.cuda.empty_cache()
+            options.most_samples = max(trial.bn_batch, options.most_samples // 2)
+            _log.warning("out of memory: micro-batch halved to %d samples", options.most_samples)
+
+    def _own_signal(self) -> Signal:
+        if self._failure is not None:
+            return Signal.RANK_FAILED
+        return self._listener.at_step(self._progress.step)
+
+    def _agree(self, signal: Signal) -> Signal:
+        agreed = Signal(self._world.agree(signal))
+        if agreed == Signal.RANK_FAILED:
+            raise TrainError(
+                f"trial {self._trial.trial_id}: a rank failed at step {self._progress.step}: "
+                f"{self._failure or 'see the log of the other ranks'}"
+            ) from self._failure
+        return agreed
+
+    def _evaluate(self, layers: list[LayerNorms]) -> tuple[Evaluation, Cause | None]:
+        trial, progress, parts = self._trial, self._progress, self._parts
+        pace = self._throughput.pace(progress.step, self._batches.wait_s, trial.global_batch)
+        if trial.bn_eval == "recompute":
+            self._evaluator.calibrate(self._model, parts.calibration, trial.bn_batch)
+        train = self._evaluator.score(self._model, parts.train_subset)
+        val = None if parts.val is None else self._evaluator.score(self._model, parts.val)
+        reporting = trial.protocol == "paper" or in_tail(trial, progress.step)
+        test = self._evaluator.score(self._model, parts.test) if reporting else None
+        evaluation = Evaluation(
+            step=progress.step,
+            epochs=progress.step * trial.global_batch / trial.samples,
+            lr=learning_rate(trial, progress.step - 1),
+            train_loss=train.loss,
+            train_accuracy=train.top1,
+            val_loss=val and val.loss,
+            val_accuracy=val and val.top1,
+            val_top5=val and val.top5,
+            test_loss=test and test.loss,
+            test_accuracy=test and test.top1,
+            test_top5=test and test.top5,
+            gradient_norm=math.hypot(*(row.gradient_norm for row in layers)),
+            images_per_s=pace.images_per_s,
+            data_wait=pace.data_wait,
+            memory_gib=peak_memory_gib(self._options.device, self._world),
+            wall_s=self._wall_s(),
+        )
+        progress.evaluations.append(evaluation)
+        progress.layers.extend(layers)
+        cause = progress.watch.cause(
+            step=progress.step,
+            train_loss=train.loss,
+            logit_spread=train.logit_spread,
+            gradient=math.hypot(
+                *(row.gradient_norm for row, w in zip(layers, self._is_weight.tolist()) if w)
+            ),
+        )
+        self._throughput.resume(progress.step, self._batches.wait_s)
+        return evaluation, cause
+
+    def _stopped(self, signal: Signal) -> TrialResult:
+        if signal == Signal.PRUNE:
+            return self._result("pruned", signal.name, signal)
+        if signal in (Signal.PREEMPTED, Signal.OUT_OF_TIME):
+            self._save()
+        return self._result("interrupted", signal.name, signal)
+
+    def _result(
+        self, status: Status, cause: str | None, signal: Signal = Signal.GO_ON
+    ) -> TrialResult:
+        optimizer, progress = self._optimizer, self._progress
+        return TrialResult(
+            status=status,
+            cause=cause,
+            signal=signal,
+            start_step=self._start_step,
+            steps_done=progress.step,
+            lr_peak=lr_peak(self._trial),
+            lr_integral=lr_integral(self._trial, progress.step),
+            zero_norm_events=optimizer.zero_norm_events if isinstance(optimizer, LARS) else 0,
+            chance=self._chance,
+            evaluations=tuple(progress.evaluations),
+            layers=tuple(progress.layers),
+        )
+
+    def _wall_s(self) -> float:
+        return self._progress.wall_s + time.perf_counter() - self._began
+
+    def _save_at_interval(self) -> None:
+        # Only rank 0 writes and only it looks at the clock: the others need not agree.
+        if time.monotonic() - self._saved_at >= self._options.checkpoint_every_s:
+            self._save()
+
+    def _save(self) -> None:
+        control = self._listener.control
+        directory = control.checkpoint_dir if control is not None else None
+        if directory is None:
+            return
+        content = {
+            "trial_id": self._trial.trial_id,
+            "model": self._model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "progress": replace(self._progress, wall_s=self._wall_s()).to_plain(),
+        }
+        save_checkpoint(directory, self._progress.step, content)
+        self._saved_at = time.monotonic()
+
+    def _restore(self) -> None:
+        """Go on from the newest good checkpoint; rank 0 reads it for all."""
+        control = self._listener.control
+        payload = b""
+        if control is not None and control.checkpoint_dir is not None:
+            payload = newest_checkpoint(control.checkpoint_dir, self._trial.trial_id) or b""
+        payload = self._world.broadcast(payload if self._world.leads else None)
+        if not payload:
+            return
+        content = parse_checkpoint(payload, self._options.device)
+        self._model.load_state_dict(content["model"])
+        self._optimizer.load_state_dict(content["optimizer"])
+        self._progress = Progress.from_plain(content["progress"])
+        self._start_step = self._progress.step
+
+
+def in_tail(trial: TrialSpec, step: int) -> bool:
+    """Whether a step is in the last 5 % of the steps, where test is measured (PROTOCOL.md 3)."""
+    return 20 * step >= 19 * trial.steps

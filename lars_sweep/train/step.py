@@ -1,0 +1,85 @@
+"""One optimizer step: the gradient of the global batch, wherever its atoms are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lars_sweep.spec.trial import TrialSpec
+from lars_sweep.train.batches import LoadedBatch
+from lars_sweep.train.buckets import GradientBuckets, sum_together
+from lars_sweep.train.layers import Atoms, fold_statistics, pending_statistics, set_atoms
+from lars_sweep.train.numerics import Numerics
+from lars_sweep.train.optimizers.norms import norms
+from lars_sweep.train.world import World
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gradient:
+    """What a step knows before it changes the weights; all tensors stay on the device."""
+
+    loss: Tensor
+    """() mean over the global batch, in training mode."""
+    norms: Tensor
+    """(L,) ‖∇L(w)‖ of every parameter tensor, without weight decay."""
+
+
+class GradientStep:
+    """Accumulates the mean gradient over a global batch and sums it over ranks.
+
+    The gradient is the sum over atoms divided by the global batch, never a mean of means, so that
+    uneven shares of ranks and micro-batches change nothing (DESIGN.md, the atom).
+    """
+
+    def __init__(
+        self, trial: TrialSpec, model: nn.Module, numerics: Numerics, world: World
+    ) -> None:
+        self._trial = trial
+        self._model = model
+        self._numerics = numerics
+        self._world = world
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._buckets = GradientBuckets(self._parameters) if world.size > 1 else None
+        self._statistics = pending_statistics(model)
+
+    def accumulate(self, batches: Iterable[LoadedBatch]) -> Tensor:
+        """Leave this rank's part of the gradient in ``.grad``; returns its part of the loss."""
+        loss_sum = self.nothing()
+        for batch in batches:
+            loss = self._loss(batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            loss_sum += loss.detach()
+        return loss_sum
+
+    def nothing(self) -> Tensor:
+        """Forget what was accumulated in this step; the loss of no sample."""
+        for parameter in self._parameters:
+            parameter.grad = None
+        for pending in self._statistics:
+            pending.zero_()
+        return torch.zeros((), device=self._numerics.device, dtype=self._numerics.dtype)
+
+    def _loss(self, batch: LoadedBatch) -> Tensor:
+        item = batch.micro_batch
+        set_atoms(self._model, Atoms(self._trial.seed, item.step, item.first_group, item.groups))
+        with self._numerics.autocast():
+            logits = self._model(batch.images)
+        logits = logits.to(self._numerics.dtype)
+        return F.cross_entropy(logits, batch.labels, reduction="sum") / self._trial.global_batch
+
+    def reduce(self, loss_sum: Tensor) -> Gradient:
+        """Sum gradient, loss and BatchNorm statistics over ranks; update the running buffers."""
+        if self._buckets is not None:
+            self._buckets.reduce(self._world)
+        sum_together([loss_sum, *self._statistics], self._world)
+        fold_statistics(self._model)
+        return Gradient(loss_sum, norms([_gradient(p) for p in self._parameters]))
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    # A parameter outside the graph has the gradient 0.
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

@@ -1,0 +1,143 @@
+"""The torch implementation of the Trainer protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lars_sweep.errors import TrainError
+from lars_sweep.spec.trainer import Control, Hardware, Signal, TrialResult
+from lars_sweep.spec.trial import TrialSpec, trial_from_json, trial_to_json
+from lars_sweep.train.numerics import describe
+from lars_sweep.train.parts import LoadedDataset
+from lars_sweep.train.run import Listener, RunOptions, TrialRun
+from lars_sweep.train.world import World
+
+_CPU_SAMPLES = 1024
+_CUDA_SAMPLES = 8192
+
+
+def _go_on() -> Signal:
+    return Signal.GO_ON
+
+
+class TorchTrainer:
+    """Trains trials one after another, alone or with the other ranks of its world.
+
+    In a world of several processes every rank makes a trainer. Rank 0 calls `train` for each trial
+    and `close` at the end; the others call `follow`, which returns after that.
+
+    Args:
+        data_dir: where data sets lie that are not found without it.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; None: the CUDA device of this rank if there is
+            one, else the CPU.
+        threads: CPU threads of this rank; None: torch's choice.
+        micro_batch: most samples of one forward pass, rounded down to whole atoms (at least one);
+            halved when the device runs out of memory. None: 1,024 on the CPU, 8,192 on CUDA.
+        checkpoint_every_s: seconds between checkpoints.
+        dtype: of weights and images; float64 is for verification and slow.
+
+    Raises:
+        TrainError: there is no such device, or the other ranks cannot be reached.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_dir: Path | None = None,
+        device: str | None = None,
+        threads: int | None = None,
+        micro_batch: int | None = None,
+        checkpoint_every_s: float = 30.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        cuda = device.startswith("cuda") if device else torch.cuda.is_available()
+        self._world = World.join(cuda=cuda)
+        self._device = _device(device, self._world)
+        self._data_dir = data_dir
+        self._datasets: dict[str, LoadedDataset] = {}
+        self._most_samples: dict[str, int] = {}
+        self._micro_batch = micro_batch or (_CUDA_SAMPLES if cuda else _CPU_SAMPLES)
+        self._checkpoint_every_s = checkpoint_every_s
+        self._dtype = dtype
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is rank 0, which calls `train`; the others call `follow`."""
+        return self._world.leads
+
+    @property
+    def hardware(self) -> Hardware:
+        """Device, their number in this world, and versions."""
+        name, size = describe(self._device), self._world.size
+        return Hardware(
+            device=name if size == 1 else f"{size} × {name}",
+            devices=size,
+            versions=f"torch {torch.__version__}, numpy {np.__version__}",
+        )
+
+    def train(self, trial: TrialSpec, control: Control) -> TrialResult:
+        """Run the trial, from its newest good checkpoint if there is one, to its end or a signal.
+
+        Raises:
+            TrainError: the trial cannot run here as asked, or a rank failed.
+            DataError: its data are missing or not those of ``trial.data_id``.
+        """
+        self._world.broadcast(json.dumps(trial_to_json(trial)).encode())
+        return self._run(trial, Listener(control=control))
+
+    def follow(self, poll: Callable[[], Signal] = _go_on) -> None:
+        """On ranks above 0: take part in every trial of rank 0 until it closes.
+
+        Args:
+            poll: what this rank's own surroundings ask for, as `Control.at_step` says for rank 0;
+                any rank's signal counts for all.
+        """
+        while content := self._world.broadcast(None):
+            self._run(trial_from_json(json.loads(content)), Listener(control=None, poll=poll))
+
+    def close(self) -> None:
+        """Let the followers return, and leave the world."""
+        if self._world.leads:
+            self._world.broadcast(b"")
+        self._world.leave()
+
+    def _run(self, trial: TrialSpec, listener: Listener) -> TrialResult:
+        if trial.dataset not in self._datasets:
+            loaded = LoadedDataset.load(trial.dataset, self._data_dir, self._device)
+            self._datasets[trial.dataset] = loaded
+        options = RunOptions(
+            device=self._device,
+            dtype=self._dtype,
+            checkpoint_every_s=self._checkpoint_every_s,
+            most_samples=self._most_samples.get(trial.model, self._micro_batch),
+        )
+        run = TrialRun(trial, listener, self._world, self._datasets[trial.dataset], options)
+        try:
+            return run.to_end()
+        finally:
+            run.close()
+            self._most_samples[trial.model] = options.most_samples
+
+
+def _device(name: str | None, world: World) -> torch.device:
+    if name is None or name == "cuda":
+        if torch.cuda.is_available():
+            device = torch.device("cuda", world.local_rank % torch.cuda.device_count())
+            torch.cuda.set_device(device)
+            return device
+        if name is None:
+            return torch.device("cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise TrainError(
+            f"device {name}: torch {torch.__version__} finds no CUDA device here; "
+            "use --device cpu, or run where a GPU and a CUDA build of torch are"
+        )
+    return device
