@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from lars_sweep.train.models.registry import NETWORKS, build_model
+from lars_sweep.train.models.loss import training_loss
+from lars_sweep.train.models.registry import NETWORKS, build_model, default_image_size
 
-__all__ = ["NETWORKS", "build_model"]
+__all__ = ["NETWORKS", "build_model", "default_image_size", "training_loss"]
