@@ -6,6 +6,7 @@
     ├── RunError              a run directory is absent, another sweep's, newer, full or unwritable
     ├── OutcomeError          an outcome table lacks columns or mixes what must not be mixed
     ├── LaunchError           workers could not be submitted
+    ├── SchedulerError        SLURM did not answer; nothing follows about any job
     ├── TrainError            a trial cannot run as asked on this hardware
     └── FitError              a fit was asked for what its input cannot answer
 
@@ -65,6 +66,10 @@ class OutcomeError(LarsSweepError):
 
 class LaunchError(LarsSweepError):
     """Workers could not be submitted."""
+
+
+class SchedulerError(LarsSweepError):
+    """The scheduler did not answer; nothing follows about any job."""
 
 
 class TrainError(LarsSweepError):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from devcluster.cluster import Cluster  # noqa: E402
-from devcluster.configuration import limits_memory  # noqa: E402
-from devcluster.settings import DevClusterError, Settings  # noqa: E402
+from devcluster.cluster import Cluster
+from devcluster.configuration import limits_memory
+from devcluster.settings import DevClusterError, Settings
 
 EPILOG = """
 Environment: DEVCLUSTER_NAME (dev), DEVCLUSTER_BASE, DEVCLUSTER_NODES (4), DEVCLUSTER_CPUS (4),

@@ -215,8 +215,8 @@ class Cluster:
         try:
             wait_for(idle, 60, f"{', '.join(nodes)} to become idle")
         except DevClusterError as error:
-            logs = "\n".join(f"{n}:\n{self._daemons.log_tail(n)}" for n in ("slurmctld", *nodes[:1]))
-            raise DevClusterError(f"{error}\n{logs}") from None
+            logs = (f"{name}:\n{self._daemons.log_tail(name)}" for name in ("slurmctld", nodes[0]))
+            raise DevClusterError("\n".join([str(error), *logs])) from None
 
     def _wait_answer(self, daemon: str, seconds: float, *question: str) -> None:
         def answered() -> bool:
@@ -252,7 +252,7 @@ class Cluster:
         mark = f"  # lars-sweep devcluster {self.settings.name}\n"
         with HOSTS.open("r+") as file:  # in place: in a container it is often a mount point
             fcntl.flock(file, fcntl.LOCK_EX)
-            kept = [old for old in file if not old.endswith(mark)]
+            kept = [old.rstrip("\n") + "\n" for old in file if not old.endswith(mark)]
             file.seek(0)
             file.writelines([*kept, *([line + mark] if line else [])])
             file.truncate()

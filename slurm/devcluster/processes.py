@@ -56,8 +56,8 @@ class Daemons:
     def log_tail(self, name: str, lines: int = 8) -> str:
         """The end of what the daemon said, for an error message."""
         files = [self._logs / f"{name}{suffix}" for suffix in (".log", ".out")]
-        said = [line for f in files if f.exists() for line in f.read_text(errors="replace").split("\n")]
-        return "\n".join(f"  {line}" for line in [line for line in said if line][-lines:])
+        said = "\n".join(file.read_text(errors="replace") for file in files if file.exists())
+        return "\n".join(f"  {line}" for line in said.split("\n")[-lines:] if line)
 
     def _read(self) -> dict[str, tuple[int, int | None]]:
         if not self._record.exists():

@@ -31,7 +31,7 @@ class Settings:
     name: str = "dev"
     """Of the cluster; its nodes are called dev-1, dev-2, …"""
     base: str = ""
-    """Directory of everything it writes; default: a folder with its name in the runtime directory."""
+    """Folder of everything it writes; default: one with its name in the runtime directory."""
     nodes: int = 4
     cpus: int = 4
     """Pretended, of each node."""
@@ -65,9 +65,10 @@ class Settings:
                 "digits, a letter first (it becomes part of host names)"
             )
         for name, least in (("nodes", 1), ("cpus", 1), ("gpus", 0), ("max_array_size", 2)):
-            if getattr(self, name) < least:
+            given = getattr(self, name)
+            if given < least:
                 raise DevClusterError(
-                    f"DEVCLUSTER_{name.upper()}: got {getattr(self, name)}; allowed: {least} or more"
+                    f"DEVCLUSTER_{name.upper()}: got {given}; allowed: {least} or more"
                 )
         runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")
         base = Path(self.base) if self.base else runtime / "lars-sweep-devcluster" / self.name

@@ -1,0 +1,178 @@
+"""From a name or a TOML file to a profile, with every problem of the file at once."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from lars_sweep.cluster.options import OWN_KEYS, SBATCH_OPTIONS, SET_BY_LAUNCH
+from lars_sweep.cluster.profile import JobSection, LimitsSection, Profile
+from lars_sweep.errors import Problem, SpecError
+from lars_sweep.shipped import shipped
+
+Finding = tuple[str, str, str]
+"""Key, given, allowed."""
+
+_MANUAL = "a long option of sbatch"
+
+
+def shipped_profiles() -> dict[str, Path]:
+    """The profiles that come with lars-sweep, by name."""
+    return {file.stem: file for file in sorted((shipped("slurm") / "profiles").glob("*.toml"))}
+
+
+def load_profile(name_or_path: str | Path) -> Profile:
+    """Reads and checks a profile.
+
+    Args:
+        name_or_path: a shipped profile's name, as in ``dgx8``, or a path that ends in ``.toml``.
+
+    Raises:
+        SpecError: no such profile, or everything that is wrong with the file.
+    """
+    file = _find(name_or_path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"cannot read the profile {file}: {error}") from None
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError([_problem(file, ("TOML syntax", "something else", str(error)))]) from None
+    content.setdefault("name", file.stem)
+    try:
+        # As JSON: there alone strict pydantic takes a list for a tuple.
+        profile = Profile.model_validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        findings = [_finding(details) for details in error.errors(include_url=False)]
+        raise SpecError([_problem(file, finding) for finding in findings]) from None
+    if problems := [_problem(file, finding) for finding in _contradictions(profile)]:
+        raise SpecError(problems)
+    return profile
+
+
+def _find(name_or_path: str | Path) -> Path:
+    if str(name_or_path).endswith(".toml"):
+        return Path(name_or_path)
+    known = shipped_profiles()
+    if str(name_or_path) not in known:
+        raise SpecError(
+            f"no profile {str(name_or_path)!r}: {_one_of(str(name_or_path), known)}; "
+            "or the path of a file that ends in .toml"
+        )
+    return known[str(name_or_path)]
+
+
+def _problem(file: Path, finding: Finding) -> Problem:
+    key, given, allowed = finding
+    return Problem(file=str(file), line=None, key=key, given=given, allowed=allowed)
+
+
+def _finding(details: ErrorDetails) -> Finding:
+    # The last part of a path through a union names the type that was tried.
+    path = [part for part in details["loc"] if part not in ("bool", "int", "str")]
+    key = ".".join(map(str, path))
+    if details["type"] == "missing":
+        return key, "nothing", "a value; required"
+    if details["type"] == "extra_forbidden":
+        known = _fields_of(path[:-1])
+        return key, f"unknown key {str(path[-1])!r}", _one_of(str(path[-1]), known)
+    return key, json.dumps(details["input"]), details["msg"].removeprefix("Input should be ")
+
+
+def _fields_of(path: Iterable[str | int]) -> Iterable[str]:
+    model: type[BaseModel] = Profile
+    for part in path:
+        annotation = model.model_fields[str(part)].annotation
+        assert isinstance(annotation, type)
+        model = annotation
+    return model.model_fields
+
+
+def _one_of(word: str, options: Iterable[str]) -> str:
+    options = list(options)
+    return f"{_near(word, options)}one of {', '.join(options)}"
+
+
+def _near(word: str, options: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, sorted(options), n=1, cutoff=0.5)
+    return f"did you mean {near[0]}? " if near else ""
+
+
+def _contradictions(profile: Profile) -> Iterator[Finding]:
+    """Keys that are right by themselves and wrong together."""
+    yield from _twice(profile.job)
+    yield from _without_gpus(profile)
+    yield from _ill_shaped(profile)
+    yield from _bad_options(profile)
+    if profile.executor == "local":
+        yield from _local(profile)
+
+
+def _twice(job: JobSection) -> Iterator[Finding]:
+    for one, other in (("cpus_per_gpu", "cpus_per_task"), ("mem_per_gpu_gib", "mem_gib")):
+        if getattr(job, one) is not None and getattr(job, other) is not None:
+            yield f"job.{one}", str(getattr(job, one)), f"either this or job.{other}"
+
+
+def _without_gpus(profile: Profile) -> Iterator[Finding]:
+    job = profile.job
+    if job.gpus_per_node:
+        return
+    for name in ("gpu_type", "cpus_per_gpu", "mem_per_gpu_gib"):
+        if getattr(job, name) is not None:
+            yield f"job.{name}", str(getattr(job, name)), "only with job.gpus_per_node above 0"
+    if profile.workers_per_gpu > 1:
+        given = str(profile.workers_per_gpu)
+        yield "workers_per_gpu", given, "above 1 only with job.gpus_per_node above 0"
+    if profile.communication.backend == "nccl":
+        yield "communication.backend", "nccl", "only with job.gpus_per_node above 0"
+
+
+def _ill_shaped(profile: Profile) -> Iterator[Finding]:
+    job, environment = profile.job, profile.environment
+    if job.gpus_per_node and job.tasks_per_node not in (None, job.gpus_per_node):
+        allowed = f"nothing, or {job.gpus_per_node}: one rank per GPU"
+        yield "job.tasks_per_node", str(job.tasks_per_node), allowed
+    if profile.workers_per_gpu > 1 and job.nodes > 1:
+        yield "job.nodes", str(job.nodes), "1, as workers_per_gpu is above 1"
+    if profile.preemption.notice_s >= job.time_limit_min * 60:
+        allowed = f"less than job.time_limit_min, {job.time_limit_min * 60} s"
+        yield "preemption.notice_s", str(profile.preemption.notice_s), allowed
+    if environment.container_image and not environment.python:
+        yield "environment.python", "nothing", "the interpreter inside the container"
+    if environment.container_mounts and not environment.container_image:
+        given = ", ".join(environment.container_mounts)
+        yield "environment.container_mounts", given, "only with environment.container_image"
+
+
+def _bad_options(profile: Profile) -> Iterator[Finding]:
+    for option, value in profile.sbatch.items():
+        key, given = f"sbatch.{option}", json.dumps(value)
+        if option in OWN_KEYS:
+            yield key, given, f"nothing here: use {OWN_KEYS[option]}"
+        elif option in SET_BY_LAUNCH:
+            yield key, given, "nothing: `launch` sets it"
+        elif option not in SBATCH_OPTIONS:
+            yield key, f"unknown option {option!r}", _near(option, SBATCH_OPTIONS) + _MANUAL
+        elif value is False:
+            yield key, given, "true, a number or a text; leave it out to not pass it"
+
+
+def _local(profile: Profile) -> Iterator[Finding]:
+    job, only = profile.job, "only with executor slurm"
+    for name in sorted(job.model_fields_set):
+        if name not in ("gpus_per_node", "tasks_per_node", "time_limit_min"):
+            yield f"job.{name}", str(getattr(job, name)), only
+    if profile.limits != LimitsSection():
+        yield "limits", "a table", only
+    if profile.sbatch:
+        yield "sbatch", "a table", only
+    if profile.environment.container_image:
+        yield "environment.container_image", profile.environment.container_image, only
