@@ -36,6 +36,7 @@ OUTCOMES: tuple[Column, ...] = (
     _c("sweep", "string", "", "name of the sweep file"),
     _c("stratum", "string", "", "the Optuna study that the trial belongs to"),
     _c("point", "int64", "", "number of the point within its stratum; all its seeds share it"),
+    _c("params", "string", "", "JSON of the point: search dimension → value"),
     _c("status", "string", "", "ok, diverged, pruned or failed"),
     _opt("cause", "string", "", "diverged: nonfinite, exploded, dead; ok: untrained; failed: what"),
     # ── what was trained
@@ -113,7 +114,7 @@ CURVES: tuple[Column, ...] = (
     _c("step", "int64", "steps", "optimizer steps done"),
     _c("epochs", "float64", "epochs", "passes over the training part done"),
     _c("lr", "float64", "", "LR of the last step taken"),
-    _c("train_loss", "float64", "nats", "eval mode, fixed training subset, no augmentation"),
+    _opt("train_loss", "float64", "nats", "eval mode, fixed training subset, no augmentation"),
     _c("train_accuracy", "float64", "%", "top-1 on that subset"),
     _opt("val_loss", "float64", "nats", "null in the paper protocol"),
     _opt("val_accuracy", "float64", "%", "top-1 on val"),
@@ -121,32 +122,32 @@ CURVES: tuple[Column, ...] = (
     _opt("test_loss", "float64", "nats", "measured in the last 5 % of steps (paper: always)"),
     _opt("test_accuracy", "float64", "%", "top-1 on test"),
     _opt("test_top5", "float64", "%", "top-5 on test"),
-    _c("gradient_norm", "float64", "", "‖∇L‖ of the last step"),
+    _opt("gradient_norm", "float64", "", "‖∇L‖ of the last step"),
     _c("images_per_s", "float64", "1/s", "training throughput since the last evaluation"),
     _c("data_wait", "float64", "share", "share of training time spent waiting for data"),
     _c("memory_gib", "float64", "GiB", "peak memory of the fullest rank"),
     _c("wall_s", "float64", "s", "time so far, over all attempts that led here"),
 )
-"""One row per trial and evaluation point."""
+"""One row per trial and evaluation point; a value that is not finite is null."""
 
 LAYERS: tuple[Column, ...] = (
     _c("trial_id", "string", "", "the trial"),
     _c("step", "int64", "steps", "optimizer steps done"),
     _c("layer", "string", "", "parameter tensor, as in conv1.weight"),
-    _c("weight_norm", "float64", "", "‖w‖"),
-    _c("gradient_norm", "float64", "", "‖∇L(w)‖"),
+    _opt("weight_norm", "float64", "", "‖w‖"),
+    _opt("gradient_norm", "float64", "", "‖∇L(w)‖"),
     _opt("local_lr", "float64", "", "λ; null for optimizers that have none"),
-    _c("effective_lr", "float64", "", "γλ for LARS, γ otherwise"),
-    _c("update_ratio", "float64", "", "‖v‖/‖w‖ of the last step"),
+    _opt("effective_lr", "float64", "", "γλ for LARS, γ otherwise"),
+    _opt("update_ratio", "float64", "", "‖v‖/‖w‖ of the last step"),
 )
-"""One row per trial, evaluation point and parameter tensor."""
+"""One row per trial, evaluation point and parameter tensor; not finite is null."""
 
 # Columns that tell how a trial was run, not what it computed: two runs of one trial agree in all
 # others (DESIGN.md, what must always be true, 4).
 EXECUTION_COLUMNS = frozenset(
     {
-        "sweep", "stratum", "point", "attempts", "wall_s", "device_s", "images_per_s", "device",
-        "versions", "git_commit", "spec_hash", "started_at", "finished_at", "data_wait",
+        "sweep", "stratum", "point", "params", "attempts", "wall_s", "device_s", "images_per_s",
+        "device", "versions", "git_commit", "spec_hash", "started_at", "finished_at", "data_wait",
         "memory_gib",
     }
 )  # fmt: skip

@@ -1,0 +1,31 @@
+"""``lars-sweep doctor``: is everything here that a sweep needs?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lars_sweep.cli.options import DataDir, Json
+
+
+def doctor(
+    directory: Annotated[
+        Path, typer.Option("--run-dir", help="Where runs would be written.")
+    ] = Path("runs"),
+    data_dir: DataDir = None,
+    json_: Json = False,
+) -> None:
+    """Check Python, libraries, the file system under the runs, and data sets."""
+    from lars_sweep.cli.talk import print_json, print_table
+    from lars_sweep.dispatch.doctor import check_all
+
+    checks = check_all(directory, data_dir)
+    if json_:
+        print_json([check.to_json() for check in checks])
+    else:
+        print_table(
+            ("check", "verdict", "found", "advice"),
+            [(c.name, "ok" if c.ok else "PROBLEM", c.found, c.advice) for c in checks],
+        )
+    if any(not check.ok and check.needed for check in checks):
+        raise typer.Exit(1)

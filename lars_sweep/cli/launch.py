@@ -1,0 +1,112 @@
+"""``lars-sweep launch`` and ``resume``: start workers on a run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lars_sweep.cli.options import (
+    DataDir,
+    Profile,
+    Run,
+    RunDirOption,
+    Set,
+    SweepFile,
+    Wait,
+    Workers,
+)
+
+if TYPE_CHECKING:
+    from lars_sweep.rundir.layout import RunDir
+
+
+def launch(
+    sweep: SweepFile,
+    run_dir: RunDirOption = None,
+    set_: Set = None,
+    profile: Profile = "local",
+    workers: Workers = None,
+    data_dir: DataDir = None,
+    wait: Wait = False,
+    trainer: Annotated[str, typer.Option(hidden=True)] = "torch",
+) -> None:
+    """Plan a sweep, make its run directory, start workers, and return.
+
+    Repeating the command is safe: it joins the run and starts only the workers that are missing.
+    """
+    from lars_sweep.cli.sweeps import plan_of, refuse_over_budget
+    from lars_sweep.cli.talk import plural, say
+    from lars_sweep.rundir.layout import create_run
+    from lars_sweep.study.cost import example_trials, plan_cost
+    from lars_sweep.study.plan import plan_content
+
+    made = plan_of(sweep, set_ or (), data_dir)
+    cost = plan_cost(made, example_trials(made))
+    refuse_over_budget(made, cost)
+    run = create_run(run_dir or Path("runs") / made.spec.name, plan_content(made, trainer=trainer))
+    say(
+        f"run {run.path}: {plural(cost.trials, 'trial')} in "
+        f"{len(cost.strata)} strata, {cost.images:,} images"
+    )
+    _start(run, profile, workers, data_dir)
+    if wait:
+        _wait_and_report(run)
+
+
+def resume(
+    run: Run,
+    profile: Profile = "local",
+    workers: Workers = None,
+    data_dir: DataDir = None,
+    wait: Wait = False,
+) -> None:
+    """Finish what is missing in a run: nothing that has an outcome runs again."""
+    from lars_sweep.cli.talk import say
+    from lars_sweep.outcomes.seal import seal_all, set_aside_unreadable
+    from lars_sweep.rundir.layout import open_run
+    from lars_sweep.rundir.requests import withdraw_stop
+
+    opened = open_run(run)
+    for moved in set_aside_unreadable(opened):
+        say(f"set aside: {moved}")
+    seal_all(opened)
+    withdraw_stop(opened)
+    _start(opened, profile, workers, data_dir)
+    if wait:
+        _wait_and_report(opened)
+
+
+def _start(run: "RunDir", profile: str, workers: int | None, data_dir: Path | None) -> None:
+    from lars_sweep.cli.sweeps import import_path
+    from lars_sweep.cli.talk import plural, say
+    from lars_sweep.cluster.layout import worker_limit
+    from lars_sweep.cluster.loading import load_profile
+    from lars_sweep.dispatch.status import run_status
+    from lars_sweep.dispatch.submit import submit_workers
+
+    status = run_status(run)
+    left = status.trials - status.finished
+    if left == 0:
+        say(f"all {status.trials:,} trials are finished: `lars-sweep report {run.path}`")
+        return
+    chosen = load_profile(profile)
+    launched = submit_workers(
+        run,
+        chosen,
+        wanted=min(left, workers or worker_limit(chosen)),
+        data_dir=data_dir.resolve() if data_dir else None,
+        import_path=import_path(),
+    )
+    if launched is None:
+        say("enough workers are at it already")
+    else:
+        say(f"started {plural(launched.workers, 'worker')} ({chosen.name})")
+    say(f"watch it: `lars-sweep status {run.path}`")
+
+
+def _wait_and_report(run: "RunDir") -> None:
+    from lars_sweep.cli.progress import watch
+    from lars_sweep.cli.results import write_report
+
+    if watch(run):
+        write_report(run)

@@ -1,0 +1,30 @@
+"""Options that several commands share: one meaning, one text."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SweepFile = Annotated[
+    Path, typer.Argument(metavar="SWEEP", help="Sweep file (TOML), or the name of a shipped one.")
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
+RunDirOption = Annotated[
+    Path | None, typer.Option("--run-dir", help="Run directory [default: runs/NAME].")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the sweep file; recorded."),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", envvar="LARS_SWEEP_DATA", help="Where data sets lie."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Profile = Annotated[
+    str, typer.Option("--profile", help="Where workers run: a shipped profile or a TOML file.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Workers alive at a time [default: profile].")
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Show progress, then write the report.")]

@@ -1,0 +1,110 @@
+"""The live view of a run: a screen on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from lars_sweep.cli.talk import duration, say
+from lars_sweep.dispatch.status import RunStatus, StratumStatus, run_status
+
+if TYPE_CHECKING:
+    from lars_sweep.rundir.layout import RunDir
+
+REFRESH_S = 1.0
+LOG_LINE_S = 15.0
+
+
+def watch(run: RunDir) -> bool:
+    """Follow the run until all trials are finished or no worker is left; whether all are finished.
+
+    Ctrl-C ends the view and leaves the workers running.
+    """
+    try:
+        status = _follow_on_screen(run) if sys.stderr.isatty() else _follow_in_log(run)
+    except KeyboardInterrupt:
+        say(f"\nworkers go on; watch them: `lars-sweep status {run.path}`, "
+            f"stop them: `lars-sweep cancel {run.path}`")  # fmt: skip
+        return False
+    if status.finished < status.trials:
+        say(f"no worker is left, {status.trials - status.finished} trials are not finished: "
+            f"see {run.logs}, then `lars-sweep resume {run.path}`")  # fmt: skip
+        return False
+    return True
+
+
+def _follow_on_screen(run: RunDir) -> RunStatus:
+    status = run_status(run)
+    with Live(screen_of(status), console=Console(stderr=True), auto_refresh=False) as live:
+        while not _over(status):
+            time.sleep(REFRESH_S)
+            status = run_status(run)
+            live.update(screen_of(status), refresh=True)
+    return status
+
+
+def _follow_in_log(run: RunDir) -> RunStatus:
+    last = 0.0
+    while True:
+        status = run_status(run)
+        over = _over(status)
+        if over or time.monotonic() - last >= LOG_LINE_S:
+            last = time.monotonic()
+            say(line_of(status))
+        if over:
+            return status
+        time.sleep(REFRESH_S)
+
+
+def _over(status: RunStatus) -> bool:
+    return status.finished >= status.trials or status.workers_alive == 0
+
+
+def line_of(status: RunStatus) -> str:
+    """The run in one line, for logs."""
+    parts = [f"{status.finished}/{status.trials} done", f"{status.count('running')} running"]
+    parts += [f"{n} {s}" for s in ("diverged", "pruned", "failed") if (n := status.count(s))]
+    parts += [
+        f"{status.images_per_s:,.0f} images/s",
+        f"{status.device_h:.2f} device-h",
+        f"ETA {duration(status.eta_s)}",
+    ]
+    return ", ".join(parts)
+
+
+def screen_of(status: RunStatus) -> Group:
+    """The run on one screen, for 80 columns and more."""
+    table = Table(box=None, padding=(0, 1), expand=True)
+    table.add_column("stratum", no_wrap=True, ratio=1, overflow="ellipsis")
+    for name in ("done", "run", "div", "fail", "best val"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", width=12)
+    for line in status.strata:
+        table.add_row(*_cells(line))
+    head = Text.assemble(
+        (status.sweep, "bold"), f"  {status.run_id}  ",
+        f"{status.workers_alive} workers",
+        (f"  {status.workers_lost} lost", "red") if status.workers_lost else "",
+        ("  stopping", "yellow") if status.stopping else "",
+    )  # fmt: skip
+    return Group(head, table, Text(line_of(status), style="bold"))
+
+
+def _cells(line: StratumStatus) -> list[str | Text | ProgressBar]:
+    best = "" if line.best_accuracy_val is None else f"{line.best_accuracy_val:.1f}"
+    return [
+        line.stratum,
+        f"{line.finished}/{line.trials}",
+        str(line.running or ""),
+        Text(str(line.diverged or ""), style="yellow"),
+        Text(str(line.failed or ""), style="red"),
+        best,
+        ProgressBar(total=line.trials, completed=line.finished, width=12),
+    ]

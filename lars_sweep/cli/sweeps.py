@@ -1,0 +1,87 @@
+"""From what the user typed to a resolved plan: shared by plan and launch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lars_sweep.errors import LarsSweepError, SpecError
+
+if TYPE_CHECKING:
+    from lars_sweep.spec.sweep import SweepSpec
+    from lars_sweep.study.cost import Cost
+    from lars_sweep.study.plan import Plan
+
+
+def find_sweep(path: Path) -> Path:
+    """The file itself, or the shipped sweep of that name."""
+    from lars_sweep.shipped import shipped
+
+    if path.exists():
+        return path
+    inside = shipped("sweeps")
+    for candidate in (inside / path, inside / f"{path}.toml", inside.parent / path):
+        if candidate.is_file():
+            return candidate
+    known = sorted(str(p.relative_to(inside)) for p in inside.rglob("*.toml"))
+    raise SpecError(f"no sweep file {str(path)!r}; shipped sweeps: {', '.join(known)}")
+
+
+def plan_of(path: Path, overrides: Sequence[str], data_dir: Path | None) -> Plan:
+    """Load the sweep, look at its data, make the plan."""
+    from lars_sweep.data import describe_dataset
+    from lars_sweep.spec.loading import load_sweep
+    from lars_sweep.spec.strata import DataFacts
+    from lars_sweep.study.plan import make_plan
+
+    use_import_path()
+    spec = load_sweep(find_sweep(path), overrides)
+    info = describe_dataset(spec.data.name, data_dir)
+    facts = DataFacts(content_id=info.content_id, train_samples=info.train_samples)
+    return make_plan(spec, facts, model_sources(spec))
+
+
+def model_sources(spec: SweepSpec) -> dict[str, str]:
+    """sha256 of the source of each of the user's own models that the sweep names."""
+    from lars_sweep.spec.axes import Choices, resolve
+    from lars_sweep.spec.fields import FIELDS, is_user_object
+    from lars_sweep.spec.userobject import module_source_hash
+
+    models = resolve(FIELDS["model"], spec.axes["model"], {})
+    assert isinstance(models, Choices)
+    return {name: module_source_hash(name) for name in models.values if is_user_object(name)}
+
+
+def import_path() -> tuple[str, ...]:
+    """Where the user's own modules are looked for: here, then PYTHONPATH."""
+    listed = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return (str(Path.cwd()), *(str(Path(entry).resolve()) for entry in listed if entry))
+
+
+def use_import_path() -> None:
+    """Make the user's modules importable, as they will be in the workers."""
+    for entry in import_path():
+        if entry not in sys.path:
+            sys.path.append(entry)
+
+
+def refuse_over_budget(plan: Plan, cost: Cost) -> None:
+    """Stop before anything is submitted if the plan exceeds the sweep file's budget.
+
+    Raises:
+        LarsSweepError: it does; the message says by how much and what to change.
+    """
+    budget = plan.spec.budget
+    limits = (
+        ("trials", cost.trials, budget.trials),
+        ("device_hours", cost.device_hours, budget.device_hours),
+    )
+    for name, value, limit in limits:
+        if value is not None and limit is not None and value > limit:
+            raise LarsSweepError(
+                f"over budget: the plan needs {value:,.6g} {name.replace('_', '-')}, budget.{name} "
+                f"allows {limit:,.6g}: shrink the sweep or raise it (--set budget.{name}=…)"
+            )

@@ -1,0 +1,98 @@
+"""Checks of the place where a sweep is to run, each with what was found and what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from lars_sweep.data import describe_dataset
+from lars_sweep.errors import LarsSweepError
+from lars_sweep.rundir import publish
+
+LIBRARIES = ("torch", "optuna", "submitit", "pyarrow", "pydantic", "typer", "seaborn", "scipy")
+LEAST_FREE_GIB = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    ok: bool
+    found: str
+    advice: str = ""
+    needed: bool = True
+    """False: only some sweeps need it."""
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def check_all(directory: Path, data_dir: Path | None) -> list[Check]:
+    """Everything that can be checked from this machine."""
+    return [
+        Check(name="python", ok=sys.version_info >= (3, 11), found=sys.version.split()[0]),
+        *_libraries(),
+        _file_system(directory),
+        _space(directory),
+        *_data(data_dir),
+    ]
+
+
+def _libraries() -> Iterator[Check]:
+    for name in LIBRARIES:
+        try:
+            yield Check(name=name, ok=True, found=version(name))
+        except PackageNotFoundError:
+            yield Check(name=name, ok=False, found="absent", advice=f"pip install {name}")
+
+
+def _file_system(directory: Path) -> Check:
+    """Claims need hard links and atomic renames."""
+    name = "hard links"
+    probe = directory.resolve() / f"{publish.TEMPORARY_PREFIX}doctor-{uuid.uuid4().hex}"
+    made = [path for path in (probe.parent, *probe.parents) if not path.exists()]
+    try:
+        probe.mkdir(parents=True)
+        first = publish.publish_new(probe / "claim", b"1")
+        second = publish.publish_new(probe / "claim", b"2")
+    except (LarsSweepError, OSError) as error:
+        return Check(name=name, ok=False, found=str(error), advice="choose another directory")
+    finally:
+        shutil.rmtree(probe, ignore_errors=True)
+        for path in made:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+    exclusive = first and not second
+    return Check(name=name, ok=exclusive, found=f"exclusive in {directory}" if exclusive else "lax")
+
+
+def _space(directory: Path) -> Check:
+    existing = next(p for p in (directory.resolve(), *directory.resolve().parents) if p.exists())
+    status = os.statvfs(existing)
+    free = status.f_bavail * status.f_frsize / 2**30
+    return Check(
+        name="free space",
+        ok=free >= LEAST_FREE_GIB,
+        found=f"{free:.1f} GiB, {status.f_favail:,} inodes",
+        advice="" if free >= LEAST_FREE_GIB else "free some, or choose another directory",
+    )
+
+
+def _data(data_dir: Path | None) -> Iterator[Check]:
+    for name, needed in (("digits", True), ("fashion-mnist", False)):
+        try:
+            info = describe_dataset(name, data_dir)
+        except LarsSweepError as error:
+            yield Check(
+                name=name, ok=False, found="absent", advice=" ".join(str(error).split()),
+                needed=needed,
+            )  # fmt: skip
+        else:
+            yield Check(name=name, ok=True, found=f"content id {info.content_id}", needed=needed)

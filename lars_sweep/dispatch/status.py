@@ -1,0 +1,174 @@
+"""How a run stands, from its directory alone."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from lars_sweep.outcomes.store import load_table
+from lars_sweep.rundir import claims, requests, workers
+from lars_sweep.rundir.claims import Holding
+from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.workers import Worker
+from lars_sweep.study.plan import Plan, QueuedTrial, load_plan
+
+OUTCOME_STATES = ("ok", "diverged", "pruned", "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StratumStatus:
+    """One line of the table."""
+
+    stratum: str
+    trials: int
+    """When all is done."""
+    ok: int = 0
+    diverged: int = 0
+    pruned: int = 0
+    failed: int = 0
+    running: int = 0
+    interrupted: int = 0
+    """Started, and given back or left behind by a dead worker."""
+    best_accuracy_val: float | None = None
+
+    @property
+    def finished(self) -> int:
+        return self.ok + self.diverged + self.pruned + self.failed
+
+    @property
+    def waiting(self) -> int:
+        return self.trials - self.finished - self.running - self.interrupted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """One screen about a run."""
+
+    run: str
+    run_id: str
+    sweep: str
+    strata: Sequence[StratumStatus]
+    workers_alive: int
+    workers_lost: int
+    """Died without a word."""
+    images_per_s: float
+    device_h: float
+    """Spent on finished trials and on those that run."""
+    device_h_left: float | None
+    """Estimated; None until a trial has finished."""
+    eta_s: float | None
+    """Estimated; None when no worker is alive or no trial has finished."""
+    stopping: bool
+
+    @property
+    def trials(self) -> int:
+        return sum(line.trials for line in self.strata)
+
+    @property
+    def finished(self) -> int:
+        return sum(line.finished for line in self.strata)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values, sums included."""
+        return {**asdict(self), "trials": self.trials, "finished": self.finished}
+
+    def count(self, state: str) -> int:
+        """Trials in a state, over all strata."""
+        return sum(int(getattr(line, state)) for line in self.strata)
+
+
+def run_status(run: RunDir) -> RunStatus:
+    """Read the run's state; takes nothing that a running worker needs."""
+    plan = load_plan(run)
+    known = list(workers.read_workers(run.workers))
+    alive = [worker for worker in known if workers.is_gone(worker) is not True]
+    held = claims.holdings(run.claims)  # before outcomes: a trial sealed meanwhile has a row
+    columns = ["stratum", "status", "accuracy_val", "device_s"]
+    rows = load_table(run, "outcomes", columns).to_pylist()
+    strata = _strata(plan, _queue(run, plan), rows, held, alive)
+    left = _device_s_left(strata, rows)
+    spent = sum(row["device_s"] for row in rows) + sum(_spent_now(run, worker) for worker in alive)
+    devices = sum(worker.devices for worker in alive)
+    return RunStatus(
+        run=str(run.path),
+        run_id=run.run_id,
+        sweep=run.sweep,
+        strata=strata,
+        workers_alive=len(alive),
+        workers_lost=sum(not w.ended for w in known) - len(alive),
+        images_per_s=sum(w.images_per_s for w in alive if w.state == "running"),
+        device_h=spent / 3600,
+        device_h_left=None if left is None else left / 3600,
+        eta_s=left / devices if left is not None and devices else None,
+        stopping=requests.stop_requested(run),
+    )
+
+
+def _queue(run: RunDir, plan: Plan) -> Sequence[QueuedTrial]:
+    if not plan.is_adaptive:
+        return plan.queue
+    from lars_sweep.study.asked import known_queue
+
+    return known_queue(run, plan)
+
+
+def _strata(
+    plan: Plan,
+    queue: Sequence[QueuedTrial],
+    rows: Sequence[Mapping[str, object]],
+    held: Mapping[str, Holding],
+    alive: Sequence[Worker],
+) -> list[StratumStatus]:
+    counts: dict[str, dict[str, int]] = {name: {} for name in plan.strata_names}
+    best: dict[str, float] = {}
+    finished = set()
+    for row in rows:
+        name, status = str(row["stratum"]), str(row["status"])
+        counts[name][status] = counts[name].get(status, 0) + 1
+        finished.add(row["trial_id"])
+        accuracy = row["accuracy_val"]
+        if status == "ok" and isinstance(accuracy, float):
+            best[name] = max(accuracy, best.get(name, accuracy))
+    planned = dict.fromkeys(plan.strata_names, 0)
+    running_now = {worker.trial_id for worker in alive if worker.state == "running"}
+    for queued in queue:
+        planned[queued.stratum] += 1
+        if queued.trial_id in held and queued.trial_id not in finished:
+            state = "running" if queued.trial_id in running_now else "interrupted"
+            counts[queued.stratum][state] = counts[queued.stratum].get(state, 0) + 1
+    if plan.is_adaptive:
+        planned = dict.fromkeys(planned, plan.points_per_stratum * len(plan.seeds))
+    return [
+        StratumStatus(
+            stratum=name, trials=planned[name], best_accuracy_val=best.get(name), **counts[name]
+        )
+        for name in plan.strata_names
+    ]
+
+
+def _device_s_left(
+    strata: Sequence[StratumStatus], rows: Sequence[Mapping[str, object]]
+) -> float | None:
+    """Unfinished trials at the median cost of their stratum's finished ones (else of all)."""
+    costs: dict[str, list[float]] = {}
+    for row in rows:
+        costs.setdefault(str(row["stratum"]), []).append(float(str(row["device_s"])))
+    everything = [cost for group in costs.values() for cost in group]
+    if not everything:
+        return None
+    overall = statistics.median(everything)
+    return sum(
+        (line.trials - line.finished)
+        * (statistics.median(costs[line.stratum]) if line.stratum in costs else overall)
+        for line in strata
+    )
+
+
+def _spent_now(run: RunDir, worker: Worker) -> float:
+    """Device-seconds of the trial that a worker runs now."""
+    if worker.state != "running" or worker.trial_id is None:
+        return 0.0
+    claim = claims.read_claim(run.claims, worker.trial_id, worker.attempt)
+    return 0.0 if claim is None else max(0.0, time.time() - claim.taken_at) * worker.devices

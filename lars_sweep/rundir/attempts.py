@@ -1,0 +1,42 @@
+"""The log of one attempt: a JSON line per evaluation, appended as it is measured.
+
+What a live view, a pruner and `why` read while a trial runs; the outcome itself carries the whole
+curve again, so a log that dies with its writer loses nothing that was published.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lars_sweep.rundir import publish
+from lars_sweep.rundir.layout import RunDir
+
+
+def read_attempt_log(path: Path) -> list[dict[str, Any]]:
+    """Evaluations in order of steps, each once; a torn last line (its writer died) is left out."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    # A resumed attempt measures again what came after its checkpoint: the newest line counts.
+    by_step = {entry["step"]: entry for entry in map(json.loads, filter(None, lines))}
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def append(path: Path, entry: Mapping[str, Any]) -> None:
+    """Add one evaluation."""
+    with publish.explained(path), path.open("ab") as file:
+        file.write(publish.to_json_bytes(dict(entry)) + b"\n")
+
+
+def carry_over(run: RunDir, trial_id: str, attempt: int) -> None:
+    """Begin an attempt's log with what earlier attempts measured."""
+    for earlier in range(attempt - 1, 0, -1):
+        entries = read_attempt_log(run.attempt_log(trial_id, earlier))
+        if entries:
+            for entry in entries:
+                append(run.attempt_log(trial_id, attempt), entry)
+            return
