@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import operator
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -99,25 +100,31 @@ ADDED_LATER: dict[str, object] = {}
 # Derived from data_id, protocol and val_share: hashing them would say the same thing twice.
 NOT_HASHED = frozenset({"samples"})
 
+_HASHED = tuple(field.name for field in fields(TrialSpec) if field.name not in NOT_HASHED)
+_hashed_values = operator.attrgetter(*_HASHED)
+_INEXACT = (float, tuple, list)
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+
 
 def canonical_json(trial: TrialSpec) -> str:
     """The text that is hashed: sorted keys, floats as ``float.hex``, whole floats as integers."""
-    content: dict[str, object] = {
-        name: _canonical(value)
-        for name, value in asdict(trial).items()
-        if name not in NOT_HASHED and not (name in ADDED_LATER and ADDED_LATER[name] == value)
-    }
-    content["science_version"] = SCIENCE_VERSION
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    content: dict[str, object] = {"science_version": SCIENCE_VERSION}
+    for name, value in zip(_HASHED, _hashed_values(trial), strict=True):
+        if name not in ADDED_LATER or ADDED_LATER[name] != value:
+            content[name] = canonical(value) if type(value) in _INEXACT else value
+    return _encode(content)
 
 
-def _canonical(value: object) -> object:
+def canonical(value: object) -> object:
+    """The JSON value that stands for a value in a hash: 1 and 1.0 are the same, 0.1 is exact."""
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"a trial holds finite numbers only, got {value}")
+            raise ValueError(f"only finite numbers can be hashed, got {value}")
         return int(value) if value.is_integer() else value.hex()
     if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
+        return [canonical(item) for item in value]
+    if isinstance(value, dict):
+        return {key: canonical(item) for key, item in value.items()}
     return value
 
 
