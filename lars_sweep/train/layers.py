@@ -77,7 +77,7 @@ class GroupBatchNorm2d(nn.Module):
         if self.calibration_group is not None:
             return self._normalise_groups(x, self.calibration_group, calibrating=True)
         if self.training and self.groups is not None:
-            return self._normalise_groups(x, len(x) // self.groups, calibrating=False)
+            return self._normalise_groups(x, _group_size(x, self.groups), calibrating=False)
         mean, variance = self.running_mean, self.running_var
         if not self.training and self.calibrated is not None:
             mean, variance = self.calibrated
@@ -166,14 +166,12 @@ class GroupDropout(nn.Module):
             return x
         if self.groups is None:
             return F.dropout(x, self.p, training=True)
-        return x * self._mask(x)
+        return x * self._mask(x, self.groups)
 
     @torch.no_grad()
-    def _mask(self, x: Tensor) -> Tensor:
-        samples = len(x)
-        assert self.groups is not None
-        first = self.first_group * (samples // self.groups)
-        rows = (first + torch.arange(samples, device=x.device)) * _signed(_GOLDEN) + self.key
+    def _mask(self, x: Tensor, groups: int) -> Tensor:
+        first = self.first_group * _group_size(x, groups)
+        rows = (first + torch.arange(len(x), device=x.device)) * _signed(_GOLDEN) + self.key
         row_keys = _mix64(rows).to(torch.int32)
         units = _mix32(torch.arange(x[0].numel(), dtype=torch.int32, device=x.device))
         bits = _mix32(row_keys[:, None] ^ units)
@@ -268,6 +266,14 @@ def number_layers(model: nn.Module) -> None:
 
 def _batch_norms(model: nn.Module) -> Iterator[GroupBatchNorm2d]:
     return (module for module in model.modules() if isinstance(module, GroupBatchNorm2d))
+
+
+def _group_size(x: Tensor, groups: int) -> int:
+    if len(x) % groups:
+        raise TrainError(
+            f"set_atoms announced {groups} groups, which do not divide {len(x)} samples"
+        )
+    return len(x) // groups
 
 
 def _hash(*words: int) -> int:
