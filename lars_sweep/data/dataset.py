@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -19,6 +19,9 @@ Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 """(n,) int64, 0 … num_classes−1."""
 Indices = npt.NDArray[np.int64]
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with (what, done, total): bytes of a download, images of a set; total may be unknown."""
 
 STATISTICS_SAMPLES = 10_000
 """Images that mean and standard deviation of a source too big for memory are taken from."""

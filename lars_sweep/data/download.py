@@ -10,15 +10,14 @@ import tempfile
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from lars_sweep.data import fashion_mnist
+from lars_sweep.data.dataset import Progress
 from lars_sweep.data.places import data_home
 from lars_sweep.errors import DataError
 
-Progress = Callable[[str, int, int | None], None]
-"""Called with (what, done, total): bytes of a download, images of a pack; total may be unknown."""
 _CHUNK = 1 << 18
 _TIMEOUT_S = 30.0
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from lars_sweep.data.dataset import DataInfo, Dataset
+from lars_sweep.data.dataset import DataInfo, Dataset, Progress
 from lars_sweep.errors import DataError
 from lars_sweep.spec.userobject import is_reference
 
@@ -13,51 +12,60 @@ BUILT_IN = ("digits", "fashion-mnist", "cifar10", "cifar100", "imagenet", "synth
 """Names that a sweep file may give, beside ``package.module:function``."""
 
 
-def load_dataset(name: str, directory: Path | None = None) -> Dataset:
+def load_dataset(
+    name: str, directory: Path | None = None, *, progress: Progress | None = None
+) -> Dataset:
     """Load a data set.
 
     Args:
         name: one of `BUILT_IN` (``synthetic`` may carry parameters, ``synthetic:image_size=64``).
         directory: where its files lie; needed only by sets that are not found without it.
+        progress: called while an image tree is read for the first time, which may take long.
 
     Raises:
         DataError: what is missing or wrong, the ways to get it, the next command.
     """
-    return _loader(name)(name, directory)
+    # Imported where used: a plan over digits must not pay for Pillow, nor --help for pyarrow.
+    if name == "digits":
+        from lars_sweep.data.digits import load_digits
+
+        return load_digits()
+    if name == "fashion-mnist":
+        from lars_sweep.data.fashion_mnist import load_fashion_mnist
+
+        return load_fashion_mnist(directory)
+    if name in ("cifar10", "cifar100"):
+        from lars_sweep.data.cifar import CIFAR10, CIFAR100, load_cifar
+
+        return load_cifar(CIFAR10 if name == "cifar10" else CIFAR100, directory)
+    if name == "imagenet":
+        from lars_sweep.data.imagenet import load_imagenet
+
+        return load_imagenet(directory, progress=progress)
+    if name.partition(":")[0] == "synthetic":
+        from lars_sweep.data.synthetic import load_synthetic
+
+        return load_synthetic(name)
+    if is_reference(name):
+        from lars_sweep.data.user import load_user_dataset
+
+        return load_user_dataset(name)
+    raise DataError(
+        f"no data set is called {name!r}; allowed: {', '.join(BUILT_IN)}, or "
+        "package.module:function for your own"
+    )
 
 
-def describe_dataset(name: str, directory: Path | None = None) -> DataInfo:
+def describe_dataset(
+    name: str, directory: Path | None = None, *, progress: Progress | None = None
+) -> DataInfo:
     """What a plan needs to know, as cheaply as the set allows.
 
     Raises:
         DataError: as `load_dataset`.
     """
+    if name == "imagenet":
+        from lars_sweep.data.imagenet import describe_imagenet
+
+        return describe_imagenet(directory, progress=progress)
     return load_dataset(name, directory).info
-
-
-def _loader(name: str) -> Callable[[str, Path | None], Dataset]:
-    if name == "digits":
-        from lars_sweep.data.digits import load_digits
-
-        return lambda _name, _directory: load_digits()
-    if name == "fashion-mnist":
-        from lars_sweep.data.fashion_mnist import load_fashion_mnist
-
-        return lambda _name, directory: load_fashion_mnist(directory)
-    if name.partition(":")[0] == "synthetic":
-        from lars_sweep.data.synthetic import load_synthetic
-
-        return lambda name, _directory: load_synthetic(name)
-    if name in ("cifar10", "cifar100"):
-        from lars_sweep.data.cifar import CIFAR10, CIFAR100, load_cifar
-
-        kind = CIFAR10 if name == "cifar10" else CIFAR100
-        return lambda _name, directory: load_cifar(kind, directory)
-    if is_reference(name):
-        from lars_sweep.data.user import load_user_dataset
-
-        return lambda name, _directory: load_user_dataset(name)
-    raise DataError(
-        f"no data set is called {name!r}; allowed: {', '.join(BUILT_IN)}, or "
-        "package.module:function for your own"
-    )
