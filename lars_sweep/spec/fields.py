@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints
 
 from lars_sweep.spec.trial import TrialSpec
+from lars_sweep.spec.userobject import is_reference
 
 Value = bool | int | float | str
 Home = Literal["model", "data", "training", "space"]
@@ -27,7 +27,9 @@ MODELS = (
     "small_resnet",
 )
 DATASETS = ("digits", "fashion-mnist", "synthetic", "cifar10", "cifar100", "imagenet")
-_USER_OBJECT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+_EXACT = 2**53
+"""Larger integers are no exact float, the form in which a trial is hashed and tabled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,8 @@ class Rule:
             return value in self.choices or (self.kind == "model" and is_user_object(value))
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
+        if isinstance(value, int) and abs(value) > _EXACT:
+            return False
         if self.kind == "integer" and not isinstance(value, int):
             return False
         above = value > self.low if self.open_low else value >= self.low
@@ -68,7 +72,7 @@ class Rule:
 
 def is_user_object(value: object) -> bool:
     """Whether the value names a user's function, ``package.module:function``."""
-    return isinstance(value, str) and _USER_OBJECT.fullmatch(value) is not None
+    return isinstance(value, str) and is_reference(value)
 
 
 def is_dataset(value: str) -> bool:
@@ -116,6 +120,12 @@ class ScienceField:
             return True
         other, wanted = self.only_with
         return other not in values or values[other] in wanted
+
+
+def place(name: str) -> tuple[str, str]:
+    """Where a sweep file says the single value of a field."""
+    home = FIELDS[name].home
+    return home, "name" if name == "model" else name
 
 
 _TRIAL_DEFAULTS: dict[str, object] = {f.name: f.default for f in dataclasses.fields(TrialSpec)}

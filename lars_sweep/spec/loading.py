@@ -105,7 +105,7 @@ class _Reading:
         known = isinstance(strata, list | tuple) and all(isinstance(name, str) for name in strata)
         checks = AxisChecks(
             placed,
-            tuple(strata) if known else None,
+            tuple(strata) if known else (),
             strategy.get("kind", "grid") != "grid",
             self._toml,
             broken,
@@ -174,4 +174,6 @@ def _given_and_allowed(details: ErrorDetails, kind: type[BaseModel] | None) -> t
         form = next((FORMS[str(part)] for part in reversed(loc) if part in FORMS), kind)
         key = str(loc[-1])
         return f"unknown key {key!r}", unknown(key, form.model_fields if form else ())
+    if details["type"] == "string_pattern_mismatch" and kind:
+        message = kind.model_fields[str(loc[-1])].description or message
     return shown(details["input"]), message

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from lars_sweep.spec.sweep import SweepSpec
@@ -32,22 +32,18 @@ _RIVAL_CHOICES = (
 )
 
 
-def protocol_warnings(planned: Iterable[tuple[str, TrialSpec]], spec: SweepSpec) -> list[str]:
-    """One line for each kind of trouble and stratum, each with the number and the rule.
+def protocol_warnings(trials: Mapping[str, Sequence[TrialSpec]], spec: SweepSpec) -> list[str]:
+    """One line for each kind of trouble and stratum, with the number and the protocol's section.
 
     Args:
-        planned: every trial with the name of its stratum; for an adaptive strategy, whose trials
-            are not known yet, one trial for each of `Stratum.corners`.
+        trials: of each stratum by its name; for an adaptive strategy, whose trials are not known
+            yet, those of `Stratum.corners`.
         spec: the sweep.
     """
-    strata: dict[str, list[TrialSpec]] = defaultdict(list)
-    for name, trial in planned:
-        strata[name].append(trial)
     lines = list(_of_sweep(spec))
-    for name, trials in strata.items():
-        of_stratum = (*_of_length(trials), *_of_learning_rates(trials, spec))
-        lines += [f"{name}: {line}" for line in of_stratum]
-    return [*lines, *_of_rivals(strata)]
+    for stratum, some in trials.items():
+        lines += [f"{stratum}: {line}" for line in (*_of_length(some), *_of_rates(some, spec))]
+    return [*lines, *_of_rivals(trials)]
 
 
 def _of_sweep(spec: SweepSpec) -> Iterator[str]:
@@ -64,7 +60,7 @@ def _of_sweep(spec: SweepSpec) -> Iterator[str]:
 def _of_length(trials: Sequence[TrialSpec]) -> Iterator[str]:
     share = max(trial.global_batch / trial.samples for trial in trials)
     if share > LARGEST_SHARE:
-        yield f"B/N = {share:.2f} > {LARGEST_SHARE}: steps share samples with their neighbours (2)"
+        yield f"B/N = {share:.2f} > {LARGEST_SHARE}: too few steps per epoch (2)"
     steps = min(trial.steps for trial in trials)
     if steps < FEWEST_STEPS:
         yield f"S = {steps} < {FEWEST_STEPS} steps (2)"
@@ -80,7 +76,7 @@ def _of_length(trials: Sequence[TrialSpec]) -> Iterator[str]:
         )
 
 
-def _of_learning_rates(trials: Sequence[TrialSpec], spec: SweepSpec) -> Iterator[str]:
+def _of_rates(trials: Sequence[TrialSpec], spec: SweepSpec) -> Iterator[str]:
     lrs = {trial.base_lr * (trial.trust_coefficient or 1) for trial in trials}
     if spec.strategy.kind == "grid" and len(lrs) < FEWEST_LRS:
         yield (
@@ -110,7 +106,7 @@ def _same_product(trials: Sequence[TrialSpec]) -> int:
     return sum(len(lrs) - 1 for lrs in seen.values())
 
 
-def _of_rivals(strata: dict[str, list[TrialSpec]]) -> Iterator[str]:
+def _of_rivals(strata: Mapping[str, Sequence[TrialSpec]]) -> Iterator[str]:
     """LARS and SGD at one (model, batch, epochs) must have had the same chances."""
     cells: dict[tuple[str, str], dict[str, list[TrialSpec]]] = defaultdict(
         lambda: defaultdict(list)

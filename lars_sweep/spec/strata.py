@@ -129,7 +129,7 @@ def build_strata(
     strata = tuple(
         _stratum(values, others, context) for values in assignments(separating, spec.axes, {})
     )
-    raise_if_any(StrataChecks(spec, strata).problems())
+    raise_if_any(_problems(spec, strata))
     return strata
 
 
@@ -216,56 +216,37 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value).replace(":", ".")
 
 
-class StrataChecks:
-    """What must hold of the trials themselves."""
+def _problems(spec: SweepSpec, strata: Sequence[Stratum]) -> Iterator[Problem]:
+    """Impossible trials, strata with nothing to sample, and points that are the same trial."""
+    kind, toml = spec.strategy.kind, spec.toml
+    seen: dict[str, str] = {}
+    for stratum in strata:
+        if kind != "grid" and not stratum.dimensions:
+            given = f"{kind} for stratum {stratum.name}, where nothing varies"
+            allowed = 'kind = "grid", or an axis with more than one value'
+            yield toml.problem(("strategy", "kind"), given, allowed)
+        for point in stratum.grid() if kind == "grid" else stratum.corners():
+            trial = stratum.trial(point, 0)
+            for name, given, allowed in _impossible(trial):
+                yield toml.problem(spec.place(name), given, allowed)
+            if kind == "grid":
+                label = f"{stratum.name} {shown(point)}"
+                first = seen.setdefault(trial.trial_id, label)
+                if first is not label:
+                    given = f"twice the same trial: {first} and {label}"
+                    yield toml.problem(("space",), given, "each point once")
 
-    def __init__(self, spec: SweepSpec, strata: Sequence[Stratum]) -> None:
-        self._spec = spec
-        self._strata = strata
-        self._toml = spec.toml
 
-    def problems(self) -> Iterator[Problem]:
-        """Impossible trials, strata with nothing to sample, and points that are the same trial."""
-        sampled = self._spec.strategy.kind != "grid"
-        seen: dict[str, str] = {}
-        for stratum in self._strata:
-            if sampled and not stratum.dimensions:
-                yield self._toml.problem(
-                    ("strategy", "kind"),
-                    f"{self._spec.strategy.kind} for stratum {stratum.name}, where nothing varies",
-                    'kind = "grid", or an axis with more than one value',
-                )
-            for point in stratum.corners() if sampled else stratum.grid():
-                trial = stratum.trial(point, 0)
-                yield from self._impossible(trial)
-                if not sampled:
-                    yield from self._repeated(
-                        trial.trial_id, f"{stratum.name} {shown(point)}", seen
-                    )
-
-    def _repeated(self, trial_id: str, label: str, seen: dict[str, str]) -> Iterator[Problem]:
-        first = seen.setdefault(trial_id, label)
-        if first is not label:
-            yield self._toml.problem(
-                ("space",), f"twice the same trial: {first} and {label}", "each point once"
-            )
-
-    def _impossible(self, trial: TrialSpec) -> Iterator[Problem]:
-        b, g, n = trial.global_batch, trial.bn_batch, trial.samples
-        if b > n:
-            yield self._problem("global_batch", b, f"at most N = {n:,}, the training part")
-        if b % g:
-            yield self._problem("global_batch", b, f"a multiple of bn_batch = {g}")
-        if trial.warmup_steps > trial.steps:
-            yield self._problem(
-                "warmup",
-                f"{trial.warmup_steps} steps at global_batch {b}",
-                f"at most the {trial.steps} steps of the run",
-            )
-        if trial.warmup_start > trial.base_lr:
-            yield self._problem(
-                "warmup_start", trial.warmup_start, f"at most the peak, base_lr = {trial.base_lr:g}"
-            )
-
-    def _problem(self, name: str, given: object, allowed: str) -> Problem:
-        return self._toml.problem(self._spec.place(name), str(given), allowed)
+def _impossible(trial: TrialSpec) -> Iterator[tuple[str, str, str]]:
+    """Field, what it is, and what it may be."""
+    batch, group, samples = trial.global_batch, trial.bn_batch, trial.samples
+    if batch > samples:
+        yield "global_batch", f"{batch:,}", f"at most N = {samples:,}, the training part"
+    if batch % group:
+        yield "global_batch", f"{batch:,}", f"a multiple of bn_batch = {group:,}"
+    if trial.warmup_steps > trial.steps:
+        given = f"{trial.warmup_steps:,} steps at global_batch {batch:,}"
+        yield "warmup", given, f"at most the {trial.steps:,} steps of the run"
+    if trial.warmup_start > trial.base_lr:
+        given = f"LR {trial.warmup_start:g}"
+        yield "warmup_start", given, f"at most the peak, base_lr = {trial.base_lr:g}"

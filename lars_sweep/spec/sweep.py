@@ -17,8 +17,8 @@ from pydantic import (
 )
 
 from lars_sweep.spec.axes import Axis
-from lars_sweep.spec.checks import AxisChecks, field_at, place
-from lars_sweep.spec.fields import DATASETS, FIELDS, is_dataset
+from lars_sweep.spec.checks import AxisChecks, field_at
+from lars_sweep.spec.fields import DATASETS, FIELDS, is_dataset, place
 from lars_sweep.spec.tomlfile import Path, TomlFile
 from lars_sweep.spec.trial import Protocol, canonical
 
@@ -266,7 +266,7 @@ class SweepSpec(Header):
     def place(self, name: str) -> Path:
         """Where the file gives a field, or would."""
         given = {field_at(path): path for path in self.placed}
-        return given.get(name, place(name, FIELDS[name].home))
+        return given.get(name, place(name))
 
 
 _AXES: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Axis])
