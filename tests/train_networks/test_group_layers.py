@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 import torch._dynamo.testing
@@ -104,7 +106,7 @@ def test_a_step_without_groups_leaves_the_running_buffers_alone():
 @settings(max_examples=15, deadline=None)
 def test_micro_batches_change_nothing(cuts):
     edges = [0, *sorted(cuts), GROUPS]
-    micro_batches = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    micro_batches = [b - a for a, b in itertools.pairwise(edges)]
     net, x = network(), images()
     whole = run(net, x, [GROUPS])
     buffers = [t.clone() for t in pending_statistics(net)]
