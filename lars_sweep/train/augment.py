@@ -38,7 +38,7 @@ def draws(seed: int, first_sample: int, stop_sample: int) -> NDArray[np.float64]
     """
     numbers = np.arange(first_sample * _DRAWS, stop_sample * _DRAWS)
     bits = splitmix64(random_key(seed, "augmentation"), numbers) >> np.uint64(11)
-    return (bits * 2.0**-53).reshape(-1, _DRAWS)
+    return (bits.astype(np.float64) * 2.0**-53).reshape(-1, _DRAWS)
 
 
 class Normalisation:
@@ -55,8 +55,9 @@ class Normalisation:
         self._scale = torch.tensor(1 / std, device=device, dtype=dtype).view(-1, 1, 1)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(n, C, H, W) uint8 or floating point pixels to the trial's dtype."""
-        return torch.addcmul(self._shift, images.to(self._scale.dtype), self._scale)
+        """(n, C, H, W) uint8 or floating point pixels to the trial's dtype, channels_last."""
+        pixels = images.to(self._scale.dtype, memory_format=torch.channels_last)
+        return torch.addcmul(self._shift, pixels, self._scale)
 
 
 def augment(

@@ -1,4 +1,4 @@
-"""The micro-batches of one rank, ready for the forward pass, and the time spent waiting for them."""
+"""The micro-batches of one rank, ready for the forward pass, and the time spent waiting."""
 
 from __future__ import annotations
 

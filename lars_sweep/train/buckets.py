@@ -38,8 +38,9 @@ class GradientBuckets:
     def _close(self, parameters: list[nn.Parameter]) -> None:
         padded = [-(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT for parameter in parameters]
         flat = parameters[0].new_zeros(sum(padded))
-        for parameter, piece in zip(parameters, flat.split(padded), strict=True):
-            self._views.append(piece[: parameter.numel()].view(parameter.shape))
+        for parameter, piece in zip(parameters, torch.split(flat, padded), strict=True):
+            # In the parameter's own layout (channels_last), as autograd and optimizers want it.
+            self._views.append(piece.as_strided(parameter.shape, parameter.stride()))
         self._flat.append(flat)
 
     def reduce(self, world: World) -> None:
@@ -67,6 +68,6 @@ def sum_together(tensors: Sequence[Tensor], world: World) -> None:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     world.sum(flat)
-    pieces = flat.split([tensor.numel() for tensor in tensors])
+    pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
     for tensor, piece in zip(tensors, pieces, strict=True):
         tensor.copy_(piece.view(tensor.shape))

@@ -93,7 +93,7 @@ class FiniteWatch:
         self._first_bad = torch.minimum(self._first_bad, bad)
         copy = torch.empty((), dtype=torch.int64, pin_memory=True)
         copy.copy_(self._first_bad, non_blocking=True)
-        event = torch.cuda.Event()
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
         self._in_flight.append((copy, event))
         return self._oldest() if len(self._in_flight) > _LAG else None

@@ -19,14 +19,15 @@ class LayerMeter:
     """
 
     @torch.no_grad()
-    def __init__(self, model: nn.Module) -> None:
-        """Take a copy of the weights, before the step."""
+    def __init__(self, model: nn.Module, gradients: list[Tensor]) -> None:
+        """Before the step: copy the weights and take the norms of the (L,) gradients."""
         self._named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         self._before = [parameter.clone() for _, parameter in self._named]
+        self._gradient_norms = norms(gradients)
 
     @torch.no_grad()
-    def measure(self, step: int, gradient_norms: Tensor, optimizer: Optimizer) -> list[LayerNorms]:
-        """One row per parameter tensor, after the step; (L,) gradient norms of that step."""
+    def measure(self, step: int, optimizer: Optimizer) -> list[LayerNorms]:
+        """After the step: one row per parameter tensor."""
         weights = norms(self._before).tolist()
         moved = torch._foreach_sub(self._before, [parameter for _, parameter in self._named])
         updates = norms(moved).tolist()
@@ -34,7 +35,7 @@ class LayerMeter:
         groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
         rows = []
         for (name, parameter), weight, gradient, update in zip(
-            self._named, weights, gradient_norms.tolist(), updates, strict=True
+            self._named, weights, self._gradient_norms.tolist(), updates, strict=True
         ):
             group = groups[id(parameter)]
             local_lr = float(local[parameter]) if parameter in local else None

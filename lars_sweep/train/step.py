@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,18 +13,7 @@ from lars_sweep.train.batches import LoadedBatch
 from lars_sweep.train.buckets import GradientBuckets, sum_together
 from lars_sweep.train.layers import Atoms, fold_statistics, pending_statistics, set_atoms
 from lars_sweep.train.numerics import Numerics
-from lars_sweep.train.optimizers.norms import norms
 from lars_sweep.train.world import World
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Gradient:
-    """What a step knows before it changes the weights; all tensors stay on the device."""
-
-    loss: Tensor
-    """() mean over the global batch, in training mode."""
-    norms: Tensor
-    """(L,) ‖∇L(w)‖ of every parameter tensor, without weight decay."""
 
 
 class GradientStep:
@@ -71,15 +59,18 @@ class GradientStep:
         logits = logits.to(self._numerics.dtype)
         return F.cross_entropy(logits, batch.labels, reduction="sum") / self._trial.global_batch
 
-    def reduce(self, loss_sum: Tensor) -> Gradient:
-        """Sum gradient, loss and BatchNorm statistics over ranks; update the running buffers."""
+    def reduce(self, loss_sum: Tensor) -> Tensor:
+        """Sum gradient, loss and BatchNorm statistics over ranks; update the running buffers.
+
+        Returns:
+            () the loss of the global batch, in training mode.
+        """
         if self._buckets is not None:
             self._buckets.reduce(self._world)
         sum_together([loss_sum, *self._statistics], self._world)
         fold_statistics(self._model)
-        return Gradient(loss_sum, norms([_gradient(p) for p in self._parameters]))
+        return loss_sum
 
-
-def _gradient(parameter: nn.Parameter) -> Tensor:
-    # A parameter outside the graph has the gradient 0.
-    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+    def gradients(self) -> list[Tensor]:
+        """∇L of every parameter tensor; zeros for one that no loss depends on."""
+        return [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
