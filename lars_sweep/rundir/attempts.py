@@ -37,6 +37,6 @@ def carry_over(run: RunDir, trial_id: str, attempt: int) -> None:
     for earlier in range(attempt - 1, 0, -1):
         entries = read_attempt_log(run.attempt_log(trial_id, earlier))
         if entries:
-            for entry in entries:
-                append(run.attempt_log(trial_id, attempt), entry)
+            lines = b"".join(publish.to_json_bytes(entry) + b"\n" for entry in entries)
+            publish.replace(run.attempt_log(trial_id, attempt), lines, durable=False)
             return

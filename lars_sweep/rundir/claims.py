@@ -96,8 +96,9 @@ def release(directory: Path, claim: Claim, reason: str) -> None:
 
 
 def is_superseded(directory: Path, claim: Claim) -> bool:
-    """Whether another worker has taken the trial over."""
-    return (directory / f"{claim.trial_id}.{claim.attempt + 1}").exists()
+    """Whether another worker has taken the trial over, or has finished it and sealed it away."""
+    mine, next_ = (directory / f"{claim.trial_id}.{claim.attempt + i}" for i in (0, 1))
+    return next_.exists() or not mine.exists()
 
 
 def attempts(directory: Path, trial_id: str) -> int:

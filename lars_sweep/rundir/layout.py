@@ -16,6 +16,8 @@ logs/  report/
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import time
@@ -126,9 +128,9 @@ class RunDir:
         for earlier in range(attempt - 1, 0, -1):
             theirs = self.checkpoints(trial_id) / str(earlier)
             if theirs.is_dir() and any(theirs.iterdir()):
-                for file in theirs.iterdir():
-                    if not file.name.startswith(publish.TEMPORARY_PREFIX):
-                        os.link(file, mine / file.name)
+                for name in publish.names(theirs):
+                    with contextlib.suppress(FileNotFoundError):  # its writer may still live
+                        os.link(theirs / name, mine / name)
                 break
         return mine
 
@@ -152,26 +154,7 @@ def create_run(path: Path, plan: Mapping[str, object]) -> RunDir:
         RunError: the directory holds another sweep or something else, or cannot be written.
     """
     path = path.resolve()
-    target = path / "plan.json"
-    if not target.exists():
-        with publish.explained(path):
-            path.mkdir(parents=True, exist_ok=True)
-            foreign = set(publish.names(path)) - _OWN_NAMES
-            if foreign:
-                raise RunError(
-                    f"{path} holds {min(foreign)!r} and is no run directory: "
-                    "choose another --run-dir"
-                )
-            for directory in DIRECTORIES:
-                (path / directory).mkdir(parents=True, exist_ok=True)
-        stamp = {
-            "run_version": RUN_VERSION,
-            "run_id": uuid.uuid4().hex[:8],
-            "created_at": time.time(),
-        }
-        publish.publish_new(
-            target, publish.to_json_bytes({**stamp, **plan}), written="plan-written"
-        )
+    _lay_out(path, plan)
     run = open_run(path)
     if run.spec_hash != plan["spec_hash"]:
         raise RunError(
@@ -179,10 +162,42 @@ def create_run(path: Path, plan: Mapping[str, object]) -> RunDir:
             f"{run.spec_hash[:12]}, this file's is {str(plan['spec_hash'])[:12]}): choose another "
             "--run-dir, or give the file and --set values that it was launched with"
         )
+    # Through JSON, as the stored ones went.
+    given = json.loads(publish.to_json_bytes({name: plan.get(name) for name in _GROUND}))
+    for name, meaning in _GROUND.items():
+        if run.content.get(name) != given[name]:
+            raise RunError(
+                f"{path} was launched with {meaning} {run.content.get(name)}, this launch has "
+                f"{given[name]}: choose another --run-dir"
+            )
     return run
 
 
 _OWN_NAMES = frozenset({directory.split("/")[0] for directory in DIRECTORIES} | {"plan.json"})
+_GROUND = {"trainer": "trainer", "facts": "data", "model_sources": "model sources"}
+"""What a sweep stands on without naming it."""
+
+
+def _lay_out(path: Path, plan: Mapping[str, object]) -> None:
+    """Make the directories, then publish the plan, unless it is there."""
+    target = path / "plan.json"
+    with publish.explained(path):
+        if target.exists():
+            return
+        path.mkdir(parents=True, exist_ok=True)
+        foreign = set(publish.names(path)) - _OWN_NAMES
+        if foreign:
+            raise RunError(
+                f"{path} holds {min(foreign)!r} and is no run directory: choose another --run-dir"
+            )
+        for directory in DIRECTORIES:
+            (path / directory).mkdir(parents=True, exist_ok=True)
+    stamp = {
+        "run_version": RUN_VERSION,
+        "run_id": uuid.uuid4().hex[:8],
+        "created_at": time.time(),
+    }
+    publish.publish_new(target, publish.to_json_bytes({**stamp, **plan}), written="plan-written")
 
 
 def open_run(path: Path) -> RunDir:
@@ -199,7 +214,7 @@ def open_run(path: Path) -> RunDir:
             f"{path} is no run directory (no plan.json in it): "
             "`lars-sweep launch SWEEP --run-dir DIR` makes one"
         ) from None
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise RunError(f"{path / 'plan.json'} cannot be read: {error}") from error
     version = plan.get("run_version")
     if version != RUN_VERSION:

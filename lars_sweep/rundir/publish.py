@@ -20,13 +20,18 @@ from lars_sweep.rundir.failpoints import Failpoint, failpoint
 
 TEMPORARY_PREFIX = ".tmp-"
 
+_FREE_SOME = "free some, then try again (`lars-sweep resume` goes on with a run)"
+_ELSEWHERE = "choose another place"
 _ADVICE = {
-    errno.ENOSPC: "the disk is full; free some space, then `lars-sweep resume`",
-    errno.EDQUOT: "the quota (bytes or inodes) is used up; free some, then `lars-sweep resume`",
-    errno.EROFS: "the file system is read-only; choose another --run-dir",
-    errno.EACCES: "no permission to write there; choose another --run-dir",
-    errno.EPERM: "not permitted there (hard links unsupported?); choose another --run-dir",
-    errno.EOPNOTSUPP: "the file system has no hard links; choose another --run-dir",
+    errno.ENOSPC: f"the disk is full; {_FREE_SOME}",
+    errno.EDQUOT: f"the quota of bytes or inodes is used up; {_FREE_SOME}",
+    errno.EROFS: f"the file system is read-only; {_ELSEWHERE}",
+    errno.EACCES: f"no permission to write there; {_ELSEWHERE}",
+    errno.EPERM: f"not permitted there (hard links unsupported?); {_ELSEWHERE}",
+    errno.EOPNOTSUPP: f"the file system has no hard links; {_ELSEWHERE}",
+    errno.ENOTDIR: f"a part of the path is a file; {_ELSEWHERE}",
+    errno.EEXIST: f"it is a file already; {_ELSEWHERE}",
+    errno.ENOENT: "its directory is gone",
 }
 
 
@@ -36,10 +41,8 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _ADVICE:
-            advice = _ADVICE[error.errno]
-            raise RunError(f"cannot write {path}: {error.strerror}: {advice}") from error
-        raise
+        advice = _ADVICE.get(error.errno or 0, "is the file system in order?")
+        raise RunError(f"cannot write {path}: {error.strerror or error}: {advice}") from error
 
 
 def publish_new(path: Path, content: bytes, *, written: Failpoint | None = None) -> bool:
@@ -55,7 +58,9 @@ def publish_new(path: Path, content: bytes, *, written: Failpoint | None = None)
         try:
             os.link(temporary, path)
         except FileExistsError:
-            return False
+            # An NFS client repeats a request whose answer was lost; then the name is ours already.
+            if temporary.stat().st_nlink != 2:
+                return False
         finally:
             temporary.unlink(missing_ok=True)
         sync_directory(path.parent)
@@ -77,7 +82,9 @@ def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
             sync_directory(path.parent)
 
 
-def publish_file(path: Path, write: Callable[[Path], None], *, written: Failpoint) -> None:
+def publish_file(
+    path: Path, write: Callable[[Path], None], *, written: Failpoint | None = None
+) -> None:
     """Let ``write`` fill a temporary file, then give it its name (rename: same content anyway)."""
     with explained(path):
         temporary = path.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
@@ -85,7 +92,8 @@ def publish_file(path: Path, write: Callable[[Path], None], *, written: Failpoin
             write(temporary)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            failpoint(written)
+            if written is not None:
+                failpoint(written)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
