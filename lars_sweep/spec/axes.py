@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter
 
 from lars_sweep.spec.fields import ScienceField, Value
+from lars_sweep.spec.tomlfile import shown
 from lars_sweep.spec.trial import Optimizer
 
 SIGNIFICANT_DIGITS = 6
@@ -21,6 +22,10 @@ class Form(BaseModel):
     model_config = ConfigDict(
         strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True
     )
+
+    def __str__(self) -> str:
+        """The table as the file has it."""
+        return shown(self.model_dump(mode="json", exclude_unset=True))
 
 
 class LogRange(Form):

@@ -88,12 +88,11 @@ class AxisCheck:
     def _quantity(self, path: Path, axis: Any) -> Iterator[Problem]:
         units = " or ".join(f"{{{unit} = …}}" for unit in self.field.units)
         if not self.field.units:
-            yield self._problem(path, shown(axis.given), f"{self._rule}, without a unit")
+            yield self._problem(path, shown(axis), f"{self._rule}, without a unit")
         elif not isinstance(axis, Quantity) or set(axis.given) - set(self.field.units):
-            given = axis.given if isinstance(axis, Quantity) else axis
-            yield self._problem(path, shown(given), f"{units}, with one value or a list")
+            yield self._problem(path, shown(axis), f"{units}, with one value or a list")
         elif len(axis.given) != 1:
-            yield self._problem(path, shown(axis.given), f"exactly one of {units}")
+            yield self._problem(path, shown(axis), f"exactly one of {units}")
         else:
             ((unit, given),) = axis.given.items()
             yield from self._values(self.field.units[unit], (*path, unit), given)

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from lars_sweep.errors import Problem, SpecError
 from lars_sweep.spec.axes import AXIS, FORMS
 from lars_sweep.spec.checks import AxisChecks, field_at
+from lars_sweep.spec.fields import FIELDS
 from lars_sweep.spec.sweep import (
     DEFAULT_STRATA,
     BudgetSection,
@@ -95,7 +96,8 @@ class _Reading:
         placed: dict[Path, Any] = {}
         broken = set()
         for path, given in self._given_axes():
-            axis, whole = self._axis(path, given)
+            # AxisChecks says that a field is unknown; its form does not matter then.
+            axis, whole = self._axis(path, given) if field_at(path) in FIELDS else (given, False)
             if axis is not None:
                 placed[path] = axis
             if not whole:
@@ -158,15 +160,27 @@ def _remove(content: Any, path: Sequence[str | int]) -> None:
         content.pop(str(path[-1]), None)
 
 
+_IN_TOML = {
+    "model_type": "a table",
+    "dict_type": "a table",
+    "tuple_type": "a list",
+    "string_type": "text in quotes",
+    "int_type": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+}
+"""pydantic's words for a wrong type, in those of the file's format."""
+_TAGS = {*FORMS, "<value>", "<list>", "bool", "int", "float", "str", "[key]"}
+
+
 def _is_tag(part: str | int) -> bool:
-    """Whether a part of an error's location names the form of an axis and not a key of the file."""
-    return isinstance(part, str) and (
-        part.startswith("<") or part in ("bool", "int", "float", "str")
-    )
+    """Whether a part of an error's place names a form or a type and not a key of the file."""
+    return part in _TAGS
 
 
 def _given_and_allowed(details: ErrorDetails, kind: type[BaseModel] | None) -> tuple[str, str]:
     message = details["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    message = _IN_TOML.get(details["type"], message)
     loc = details["loc"]
     if details["type"] == "missing":
         return "nothing", "a value; required"
@@ -174,6 +188,4 @@ def _given_and_allowed(details: ErrorDetails, kind: type[BaseModel] | None) -> t
         form = next((FORMS[str(part)] for part in reversed(loc) if part in FORMS), kind)
         key = str(loc[-1])
         return f"unknown key {key!r}", unknown(key, form.model_fields if form else ())
-    if details["type"] == "string_pattern_mismatch" and kind:
-        message = kind.model_fields[str(loc[-1])].description or message
     return shown(details["input"]), message

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -38,10 +39,16 @@ class Section(BaseModel):
     )
 
 
+def _path_safe(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
+        raise ValueError("at most 64 lower-case letters, digits, - and _, beginning with no sign")
+    return name
+
+
 class Header(Section):
     """The keys above the first table."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    name: Annotated[str, AfterValidator(_path_safe)]
     """Lower-case letters, digits, ``-`` and ``_``; begins the names of its studies."""
     question: str = ""
     """What the sweep is to answer; heads the report."""
@@ -73,6 +80,12 @@ class DataSection(Section):
     """Of training images: ``none`` (the default), ``minimal`` or ``extended``."""
 
 
+def _pruner_class(name: str) -> str:
+    if not name.endswith("Pruner"):
+        raise ValueError("the name of an Optuna class, as in MedianPruner")
+    return name
+
+
 class Pruner(BaseModel):
     """An Optuna pruner by its class name; every other key is an argument of it."""
 
@@ -81,7 +94,7 @@ class Pruner(BaseModel):
     )
     __pydantic_extra__: dict[str, JsonValue]
 
-    name: Annotated[str, Field(pattern=r"^[A-Z]\w*Pruner$")]
+    name: Annotated[str, AfterValidator(_pruner_class)]
     """As in ``MedianPruner``."""
 
     @property
@@ -255,10 +268,11 @@ class SweepSpec(Header):
 
     @property
     def spec_hash(self) -> str:
-        """sha256 of the content with defaults filled in; key order and layout do not count."""
+        """sha256 of the content with defaults filled in; layout and order of keys do not count."""
         content = self.model_dump(mode="json", exclude={"origin", "model", "training", "space"})
         content["axes"] = _AXES.dump_python(dict(self.axes), mode="json")
-        content["seeds"]["list"] = self.seeds.values
+        content["seeds"] = [self.seeds.paired, *self.seeds.values]
+        content["strategy"]["strata"] = sorted(self.strategy.strata)
         content["protocol"]["val_share"] = self.val_share
         text = json.dumps(canonical(content), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

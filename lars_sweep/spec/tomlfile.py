@@ -143,11 +143,7 @@ class _Override:
         while isinstance(nested, dict):
             (part, nested), *_ = nested.items()
             path.append(part)
-        try:
-            parsed = tomllib.loads(f"value = {value}")
-        except tomllib.TOMLDecodeError:
-            parsed = {"value": value.strip()}
-        return cls(tuple(path), parsed["value"])
+        return cls(tuple(path), _value(value.strip()))
 
     def apply(self, content: dict[str, Any]) -> None:
         table = content
@@ -165,6 +161,15 @@ class _Override:
                     ]
                 )
         table[self.path[-1]] = self.value
+
+
+def _value(text: str) -> Any:
+    """The TOML value, or the text itself if it is none."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
 
 
 def _override_problem(key: str, given: str, allowed: str) -> Problem:
