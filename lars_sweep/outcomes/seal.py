@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lars_sweep.outcomes.loose import loose_ids, read_loose
-from lars_sweep.outcomes.store import concat_unique, sealed_ids, to_tables
+from lars_sweep.outcomes.store import concat_unique, is_broken, sealed_ids, to_tables
 from lars_sweep.outcomes.tables import TableName
 from lars_sweep.rundir import claims, publish
 from lars_sweep.rundir.failpoints import failpoint
@@ -61,18 +61,22 @@ def seal_all(run: RunDir) -> None:
 
 
 def set_aside_unreadable(run: RunDir) -> list[Path]:
-    """Move truncated parts out of the way, so that their trials run again; returns where to."""
+    """Move truncated parts out of the way, so that their trials run again; returns where to.
+
+    A part is one file in each table; if one of them is broken, all go.
+    """
     moved = []
-    for name in _parts(run):
-        part = run.parts("outcomes") / name
-        if sealed_ids(part) is None and part.exists():
-            aside = run.path / "parts" / "set-aside"
-            aside.mkdir(exist_ok=True)
-            for table in _ORDER:
-                source = run.parts(table) / name
-                if source.exists():
-                    moved.append(source.replace(aside / f"{table}-{name}"))
-            logger.warning("%s cannot be read: set aside in %s, its trials run again", part, aside)
+    for name in sorted({name for table in _ORDER for name in publish.names(run.parts(table))}):
+        files = {table: run.parts(table) / name for table in _ORDER}
+        broken = [file for file in files.values() if is_broken(file)]
+        if not broken:
+            continue
+        aside = run.path / "parts" / "set-aside"
+        aside.mkdir(exist_ok=True)
+        for table in reversed(_ORDER):  # outcomes first: what is left is then no outcome
+            if files[table].exists():
+                moved.append(files[table].replace(aside / f"{table}-{name}"))
+        logger.warning("%s cannot be read: set aside in %s, its trials run again", broken[0], aside)
     return moved
 
 

@@ -49,11 +49,32 @@ def load_table(run: RunDir, table: TableName, columns: Sequence[str] | None = No
 
 
 def sealed_ids(part: Path) -> list[str] | None:
-    """Trial ids in one part of the outcomes table; None if it is gone or unreadable."""
+    """Trial ids in one part of any table; None if it is gone or unreadable."""
     try:
-        return [str(i) for i in pq.read_table(part, columns=["trial_id"])["trial_id"].to_pylist()]
-    except (FileNotFoundError, pa.ArrowException, OSError):
+        return _ids_in(part)
+    except (pa.ArrowException, OSError):
         return None
+
+
+def is_broken(part: Path) -> bool:
+    """Whether there is a file that is no (whole) Parquet file.
+
+    Raises:
+        OSError: the operating system cannot read it, which says nothing about its content.
+    """
+    try:
+        _ids_in(part)
+    except FileNotFoundError:
+        return False
+    except (pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # pyarrow's own complaints carry none
+            raise
+        return True
+    return False
+
+
+def _ids_in(part: Path) -> list[str]:
+    return [str(i) for i in pq.read_table(part, columns=["trial_id"])["trial_id"].to_pylist()]
 
 
 def part_schema(part: Path) -> pa.Schema:

@@ -38,9 +38,12 @@ def publish_point(run: RunDir, point: AskedPoint) -> bool:
 
 
 def asked_points(run: RunDir) -> Mapping[str, Sequence[AskedPoint]]:
-    """Stratum → its points in order, from point files and, once those are sealed, from outcomes."""
+    """Stratum → its points in order, from point files and, once those are sealed, from outcomes.
+
+    Outcomes win: a slow worker may give out a number once more whose file has gone by then.
+    """
     found: dict[tuple[str, int], AskedPoint] = {}
-    # Files before outcomes: a file goes only when its trials are sealed.
+    # Files are read before outcomes: a file goes only when its trials are sealed.
     for name in publish.names(run.points):
         try:
             content = publish.read_json(run.points / name)
@@ -49,9 +52,8 @@ def asked_points(run: RunDir) -> Mapping[str, Sequence[AskedPoint]]:
         point = AskedPoint(**content)  # type: ignore[arg-type]
         found[point.stratum, point.number] = point
     for row in load_table(run, "outcomes", ["stratum", "point", "params"]).to_pylist():
-        key = (row["stratum"], row["point"])
-        if key not in found:
-            found[key] = AskedPoint(row["stratum"], row["point"], json.loads(row["params"]))
+        point = AskedPoint(row["stratum"], row["point"], json.loads(row["params"]))
+        found[point.stratum, point.number] = point
     by_stratum: dict[str, list[AskedPoint]] = {}
     for key in sorted(found):
         by_stratum.setdefault(key[0], []).append(found[key])

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from lars_sweep.spec.axes import Choices, Dimension, Range
+from lars_sweep.spec.axes import SIGNIFICANT_DIGITS, Choices, Dimension, Range
 from lars_sweep.spec.strata import Point, Stratum
 
 
@@ -60,8 +60,8 @@ def _value(dimension: Dimension, u: float) -> object:
 
 def _in_range(dimension: Range, u: float) -> float | int:
     low, high = float(dimension.low), float(dimension.high)
+    end = high + 1 if dimension.integer else high
+    value = low * (end / low) ** u if dimension.log else low + u * (end - low)
     if dimension.integer:
-        return min(int(low + u * (high + 1 - low)), int(high))
-    if dimension.log:
-        return math.exp(math.log(low) + u * (math.log(high) - math.log(low)))
-    return low + u * (high - low)
+        return min(int(value), int(high))
+    return min(max(low, float(f"{value:.{SIGNIFICANT_DIGITS}g}")), high)

@@ -42,8 +42,9 @@ class TrialSource:
     def all_finished(self) -> bool:
         """Whether every trial of the run has an outcome."""
         self._refresh_queue()
+        loose = set(loose_ids(self._run))  # first: what is sealed meanwhile is then in a part
         self._refresh_sealed()
-        finished = self._sealed | set(loose_ids(self._run))
+        finished = self._sealed | loose
         known = {queued.trial_id for queued in self._queue}
         return len(self._queue) >= self._plan.total_trials and known <= finished
 
@@ -116,8 +117,9 @@ class TrialSource:
 
     def _refresh_sealed(self) -> None:
         directory = self._run.parts("outcomes")
-        for name in publish.names(directory):
-            if name not in self._parts_seen:
+        names: list[str] = []
+        while names != (names := publish.names(directory)):  # again if parts were merged meanwhile
+            for name in set(names) - self._parts_seen:
                 ids = sealed_ids(directory / name)
                 if ids is not None:
                     self._parts_seen.add(name)
