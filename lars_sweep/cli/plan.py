@@ -9,16 +9,16 @@ def plan(sweep: SweepFile, set_: Set = None, data_dir: DataDir = None, json_: Js
 
     from lars_sweep.cli.sweeps import plan_of, refuse_over_budget
     from lars_sweep.cli.talk import print_json, print_table, say
-    from lars_sweep.spec.strata import protocol_warnings
+    from lars_sweep.spec.protocol import protocol_warnings
     from lars_sweep.study.cost import example_trials, plan_cost
     from lars_sweep.train.footprint import peak_disk_bytes
 
     made = plan_of(sweep, set_ or (), data_dir)
     trials = example_trials(made)
     cost = plan_cost(made, trials)
-    everything = [trial for group in trials.values() for trial in group]
-    warnings = protocol_warnings(everything, made.spec)
-    disk = peak_disk_bytes(everything, workers=1)
+    planned = [(name, trial) for name, group in trials.items() for trial in group]
+    warnings = protocol_warnings(planned, made.spec)
+    disk = peak_disk_bytes([trial for _, trial in planned], workers=1)
     if json_:
         totals = {n: getattr(cost, n) for n in ("points", "trials", "steps", "images")}
         print_json(asdict(cost) | totals | {"peak_disk_bytes": disk, "warnings": warnings})
