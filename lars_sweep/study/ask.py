@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import optuna
 
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.spec.axes import Choices
@@ -16,6 +12,7 @@ from lars_sweep.study.asked import AskedPoint, asked_points, publish_point, queu
 from lars_sweep.study.plan import Plan
 from lars_sweep.study.points import stream_seed
 from lars_sweep.study.rebuild import distributions, rebuild_study
+from lars_sweep.study.strategy import make_sampler
 
 
 def ask(run: RunDir, plan: Plan) -> bool:
@@ -43,22 +40,11 @@ def _next_point(
         plan,
         stratum,
         queue_of(plan, {stratum.name: points}),
-        sampler=_sampler(plan, stream_seed(plan.spec.strategy.seed, stratum.name, number)),
+        # The random stream is this point's own.
+        sampler=make_sampler(plan.spec, stream_seed(plan.spec.strategy.seed, stratum.name, number)),
     )
     trial = study.ask(distributions(stratum.dimensions))
     return AskedPoint(stratum.name, number, _from_optuna(stratum, trial.params))
-
-
-def _sampler(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
-    """The sampler that the sweep file names; its random stream is this point's own."""
-    options: dict[str, Any] = dict(plan.spec.strategy.sampler)
-    seed %= 2**32  # what the samplers accept
-    with warnings.catch_warnings():
-        # Options that Optuna calls experimental are the user's choice.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if plan.spec.strategy.kind == "gp":
-            return optuna.samplers.GPSampler(seed=seed, **options)
-        return optuna.samplers.TPESampler(seed=seed, **options)
 
 
 def _from_optuna(stratum: Stratum, params: Mapping[str, object]) -> Point:

@@ -95,10 +95,15 @@ def make_plan(
     """Resolve a sweep: strata, and for planned strategies every trial.
 
     Raises:
-        SpecError: what the file asks for is impossible with this data, or a point is there twice.
+        SpecError: what the file asks for is impossible with this data, a point is there twice, or
+            Optuna refuses the sampler or the pruner.
     """
     plan = Plan(spec, facts, model_sources or {}, strata_names=(), queue=())
     plan = replace(plan, strata_names=tuple(plan.strata))
+    if spec.strategy.pruner or plan.is_adaptive:
+        from lars_sweep.study.strategy import check_strategy  # Optuna loads only where it is needed
+
+        check_strategy(spec)
     if plan.is_adaptive:
         return plan
     kind = cast(Any, spec.strategy.kind)

@@ -11,12 +11,11 @@ from collections.abc import Callable
 import optuna
 from optuna.trial import TrialState
 
-from lars_sweep.errors import SpecError
 from lars_sweep.rundir.layout import RunDir
-from lars_sweep.spec.sweep import SweepSpec
 from lars_sweep.study.asked import known_queue
 from lars_sweep.study.plan import Plan, QueuedTrial
 from lars_sweep.study.rebuild import Curve, finished_curves, live_curves, rebuild_study
+from lars_sweep.study.strategy import make_pruner
 
 # These keep their decisions in attributes of the trials; a rebuilt study gets them by replay.
 _STATEFUL = (optuna.pruners.SuccessiveHalvingPruner, optuna.pruners.HyperbandPruner)
@@ -28,29 +27,10 @@ def prune_rule(run: RunDir, plan: Plan, queued: QueuedTrial) -> Callable[[Curve]
     Raises:
         SpecError: Optuna has no such pruner, or it refuses its options.
     """
-    pruner = make_pruner(plan.spec)
+    pruner = make_pruner(plan.spec, evaluations=plan.trial(queued).evaluations)
     if pruner is None:
         return None
     return lambda curve: _should_prune(run, plan, queued, curve, pruner)
-
-
-def make_pruner(spec: SweepSpec) -> optuna.pruners.BasePruner | None:
-    """The pruner that the sweep file names, or None.
-
-    Raises:
-        SpecError: Optuna has no such pruner, or it refuses its options.
-    """
-    wanted = spec.strategy.pruner
-    if wanted is None:
-        return None
-    known = [n for n in dir(optuna.pruners) if n.endswith("Pruner") and n != "BasePruner"]
-    if wanted.name not in known:
-        raise SpecError(f"strategy.pruner.name: got {wanted.name!r}; allowed: {', '.join(known)}")
-    try:
-        made: optuna.pruners.BasePruner = getattr(optuna.pruners, wanted.name)(**wanted.options)
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"strategy.pruner: {wanted.name} refuses its options: {error}") from error
-    return made
 
 
 def _should_prune(

@@ -110,7 +110,9 @@ class WorkerProcess:
             logger.exception("trial %s failed", queued.trial_id)
             self._after_failure(queued, trial, claim, error)
         else:
-            if result.status == "interrupted":
+            if claims.is_superseded(self.run.claims, claim):
+                logger.warning("trial %s: attempt %d superseded", claim.trial_id, claim.attempt)
+            elif result.status == "interrupted":
                 claims.release(self.run.claims, claim, control.stop_reason or "interrupted")
             else:
                 self._publish(queued, trial, claim, result)
@@ -124,6 +126,8 @@ class WorkerProcess:
     def _after_failure(
         self, queued: QueuedTrial, trial: TrialSpec, claim: Claim, error: Exception
     ) -> None:
+        if claims.is_superseded(self.run.claims, claim):
+            return  # its files may have been taken from under it
         cause = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         if failures_before(self.run, claim) + 1 < ATTEMPTS_THAT_MAY_FAIL:
             claims.release(self.run.claims, claim, f"failed: {cause}")
@@ -139,9 +143,6 @@ class WorkerProcess:
         *,
         failure: str | None = None,
     ) -> None:
-        if claims.is_superseded(self.run.claims, claim):
-            logger.warning("trial %s: attempt %d was superseded", claim.trial_id, claim.attempt)
-            return
         outcome = make_outcome(
             queued, trial, result, effort_of(self.run, claim), self._provenance, failure=failure
         )
