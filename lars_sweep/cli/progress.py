@@ -64,7 +64,7 @@ def _follow_in_log(run: RunDir) -> RunStatus:
 
 
 def _over(status: RunStatus) -> bool:
-    return status.finished >= status.trials or status.workers_alive == 0
+    return status.finished >= status.trials or not (status.workers_alive or status.workers_starting)
 
 
 def line_of(status: RunStatus) -> str:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from lars_sweep.dispatch.alive import on_their_way
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import claims, requests, workers
 from lars_sweep.rundir.claims import Holding
@@ -51,6 +52,8 @@ class RunStatus:
     sweep: str
     strata: Sequence[StratumStatus]
     workers_alive: int
+    workers_starting: int
+    """Submitted, not reported in yet."""
     workers_lost: int
     """Died without a word."""
     images_per_s: float
@@ -97,6 +100,7 @@ def run_status(run: RunDir) -> RunStatus:
         sweep=run.sweep,
         strata=strata,
         workers_alive=len(alive),
+        workers_starting=on_their_way(run),
         workers_lost=sum(not w.ended for w in known) - len(alive),
         images_per_s=sum(w.images_per_s for w in alive if w.state == "running"),
         device_h=spent / 3600,

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from lars_sweep.dispatch.submit import live_workers
+from lars_sweep.dispatch.alive import live_workers
 from lars_sweep.rundir import requests, workers
 from lars_sweep.rundir.layout import RunDir
 

@@ -11,18 +11,13 @@ from typing import Any
 
 from lars_sweep.cluster.layout import worker_layout
 from lars_sweep.cluster.profile import Profile
+from lars_sweep.dispatch.alive import SETTLE_S, live_workers, on_their_way
 from lars_sweep.dispatch.entry import run_worker
 from lars_sweep.dispatch.launches import Launch, read_launches, record_intent, record_jobs
 from lars_sweep.dispatch.local import DetachedLocalExecutor
 from lars_sweep.errors import LaunchError
-from lars_sweep.rundir import workers
 from lars_sweep.rundir.layout import RunDir
-from lars_sweep.rundir.workers import Worker
 from lars_sweep.worker.order import WorkOrder
-
-SETTLE_S = 10.0
-"""A submission that has no job ids yet may still be under way for so long; a started worker
-reports in after some seconds of imports."""
 
 
 def submit_workers(
@@ -46,7 +41,7 @@ def submit_workers(
         LaunchError: submission failed.
     """
     _wait_for_unfinished_launch(run)
-    missing = wanted - len(live_workers(run)) - _on_their_way(run)
+    missing = wanted - len(live_workers(run)) - on_their_way(run)
     if missing <= 0:
         return None
     launch = Launch(executor=profile.executor, profile=profile.name, workers=missing)
@@ -90,28 +85,8 @@ def _environment(threads: int | None) -> Iterator[None]:
         os.environ.update(before)
 
 
-def live_workers(run: RunDir) -> list[Worker]:
-    """Workers that are not known to have ended or died."""
-    return [w for w in workers.read_workers(run.workers) if workers.is_gone(w) is not True]
-
-
-def _on_their_way(run: RunDir) -> int:
-    """Workers submitted moments ago that have not reported in yet."""
-    reported = {worker.job_id for worker in workers.read_workers(run.workers)}
-    return sum(
-        job_id not in reported and _process_exists(job_id)
-        for launch in read_launches(run)
-        if launch.executor == "local" and time.time() - launch.at < SETTLE_S
-        for job_id in launch.job_ids
-    )
-
-
 def _wait_for_unfinished_launch(run: RunDir) -> None:
     """Let a launch that was cut off between submission and its record show its workers first."""
     for launch in read_launches(run):
         if not launch.job_ids:
             time.sleep(max(0.0, min(SETTLE_S, launch.at + SETTLE_S - time.time())))
-
-
-def _process_exists(pid: str) -> bool:
-    return Path(f"/proc/{pid}").exists()

@@ -28,6 +28,9 @@ from lars_sweep.spec.axes import Choices, Dimension
 from lars_sweep.spec.strata import Stratum
 from lars_sweep.study.plan import Plan, QueuedTrial
 
+# A study is rebuilt for every question: Optuna need not announce each.
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
 _OUTCOME_COLUMNS = ("stratum", "status", "cause", "accuracy", "accuracy_val", "accuracy_at_stop")
 _STATES = {
     "ok": TrialState.COMPLETE,
