@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -110,6 +111,7 @@ class TrialRun:
         self._failure: Exception | None = None
         self._progress = Progress(watch=DivergenceWatch(trial.warmup_steps))
         self._start_step = 0
+        self._checkpoint = self._found_checkpoint()
         self._throughput = Throughput(0, 0.0)
         self._began = time.perf_counter()
         self._saved_at = time.monotonic()
@@ -118,7 +120,7 @@ class TrialRun:
         """Train from the newest checkpoint to the end, to divergence, or to a signal.
 
         Raises:
-            TrainError: a rank failed, or the checkpoint is another trial's.
+            TrainError: another rank failed. What failed on this rank is raised as it was.
         """
         self._restore()
         progress, trial = self._progress, self._trial
@@ -130,12 +132,13 @@ class TrialRun:
             if self._first_bad is not None:
                 progress.step = self._first_bad
                 return self._result("diverged", "nonfinite")
-            signal = self._agree(self._own_signal())
+            signal = self._agreed(lambda: self._listener.at_step(progress.step))
             if measured:
                 evaluation, cause = self._evaluate(layers)
                 if cause is not None:
                     return self._result("diverged", cause)
-                signal = max(signal, self._agree(self._listener.at_evaluation(evaluation)))
+                said = self._agreed(partial(self._listener.at_evaluation, evaluation))
+                signal = max(signal, said)
             if signal != Signal.GO_ON and progress.step < trial.steps:
                 return self._stopped(signal)
             self._save_at_interval()
@@ -202,18 +205,20 @@ class TrialRun:
             options.most_samples = max(trial.bn_batch, options.most_samples // 2)
             _log.warning("out of memory: micro-batch halved to %d samples", options.most_samples)
 
-    def _own_signal(self) -> Signal:
-        if self._failure is not None:
-            return Signal.RANK_FAILED
-        return self._listener.at_step(self._progress.step)
-
-    def _agree(self, signal: Signal) -> Signal:
+    def _agreed(self, ask: Callable[[], Signal]) -> Signal:
+        """What all ranks do next: the gravest of their signals."""
+        signal = Signal.RANK_FAILED
+        if self._failure is None:
+            try:
+                signal = ask()
+            except Exception as failure:
+                self._failure = failure
         agreed = Signal(self._world.agree(signal))
         if agreed == Signal.RANK_FAILED:
-            raise TrainError(
-                f"trial {self._trial.trial_id}: a rank failed at step {self._progress.step}: "
-                f"{self._failure or 'see the log of the other ranks'}"
-            ) from self._failure
+            raise self._failure or TrainError(
+                f"trial {self._trial.trial_id}: another rank failed at step {self._progress.step}; "
+                "its log says why"
+            )
         return agreed
 
     def _evaluate(self, layers: list[LayerNorms]) -> tuple[Evaluation, Cause | None]:
@@ -303,13 +308,16 @@ class TrialRun:
         save_checkpoint(directory, self._progress.step, content)
         self._saved_at = time.monotonic()
 
-    def _restore(self) -> None:
-        """Go on from the newest good checkpoint; rank 0 reads it for all."""
+    def _found_checkpoint(self) -> bytes:
         control = self._listener.control
-        payload = b""
-        if control is not None and control.checkpoint_dir is not None:
-            payload = newest_checkpoint(control.checkpoint_dir, self._trial.trial_id) or b""
-        payload = self._world.broadcast(payload if self._world.leads else None)
+        if control is None or control.checkpoint_dir is None:
+            return b""
+        return newest_checkpoint(control.checkpoint_dir, self._trial.trial_id) or b""
+
+    def _restore(self) -> None:
+        """Go on from the checkpoint that rank 0 found, if it found one."""
+        payload = self._world.broadcast(self._checkpoint if self._world.leads else None)
+        self._checkpoint = b""
         if not payload:
             return
         content = parse_checkpoint(payload, self._options.device)

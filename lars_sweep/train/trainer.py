@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from lars_sweep.errors import TrainError
+from lars_sweep.errors import LarsSweepError, TrainError
 from lars_sweep.spec.trainer import Control, Hardware, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec, trial_from_json, trial_to_json
 from lars_sweep.train.numerics import describe
@@ -17,6 +18,7 @@ from lars_sweep.train.parts import LoadedDataset
 from lars_sweep.train.run import Listener, RunOptions, TrialRun
 from lars_sweep.train.world import World
 
+_log = logging.getLogger(__name__)
 _CPU_SAMPLES = 1024
 _CUDA_SAMPLES = 8192
 
@@ -29,7 +31,7 @@ class TorchTrainer:
     """Trains trials one after another, alone or with the other ranks of its world.
 
     In a world of several processes every rank makes a trainer. Rank 0 calls `train` for each trial
-    and `close` at the end; the others call `follow`, which returns after that.
+    and `close` at the end; the others call `follow`, which returns then, and `close`.
 
     Args:
         data_dir: where data sets lie that are not found without it.
@@ -93,37 +95,60 @@ class TorchTrainer:
         return self._run(trial, Listener(control=control))
 
     def follow(self, poll: Callable[[], Signal] = _go_on) -> None:
-        """On ranks above 0: take part in every trial of rank 0 until it closes.
+        """On ranks above 0: take part in every trial of rank 0 until it dismisses them.
 
         Args:
             poll: what this rank's own surroundings ask for, as `Control.at_step` says for rank 0;
                 any rank's signal counts for all.
         """
         while content := self._world.broadcast(None):
-            self._run(trial_from_json(json.loads(content)), Listener(control=None, poll=poll))
+            try:
+                self._run(trial_from_json(json.loads(content)), Listener(control=None, poll=poll))
+            except LarsSweepError:
+                # Rank 0 raises too and records it; the next trial may well run.
+                _log.exception("rank %d: the trial ended", self._world.rank)
+
+    def dismiss(self) -> None:
+        """On rank 0: let the followers return from `follow`."""
+        self._world.broadcast(b"")
 
     def close(self) -> None:
-        """Let the followers return, and leave the world."""
+        """Dismiss the followers and leave the world; every rank calls it once, at the end."""
         if self._world.leads:
-            self._world.broadcast(b"")
+            self.dismiss()
         self._world.leave()
 
     def _run(self, trial: TrialSpec, listener: Listener) -> TrialResult:
-        if trial.dataset not in self._datasets:
-            loaded = LoadedDataset.load(trial.dataset, self._data_dir, self._device)
-            self._datasets[trial.dataset] = loaded
         options = RunOptions(
             device=self._device,
             dtype=self._dtype,
             checkpoint_every_s=self._checkpoint_every_s,
             most_samples=self._most_samples.get(trial.model, self._micro_batch),
         )
-        run = TrialRun(trial, listener, self._world, self._datasets[trial.dataset], options)
+        run = self._begin(trial, listener, options)
         try:
             return run.to_end()
         finally:
             run.close()
             self._most_samples[trial.model] = options.most_samples
+
+    def _begin(self, trial: TrialSpec, listener: Listener, options: RunOptions) -> TrialRun:
+        """Set the trial up on all ranks or on none: one that failed would leave others waiting."""
+        run: TrialRun | None = None
+        failure: LarsSweepError | None = None
+        try:
+            if trial.dataset not in self._datasets:
+                loaded = LoadedDataset.load(trial.dataset, self._data_dir, self._device)
+                self._datasets[trial.dataset] = loaded
+            run = TrialRun(trial, listener, self._world, self._datasets[trial.dataset], options)
+        except LarsSweepError as error:
+            failure = error
+        failed = self._world.agree(failure is not None)
+        if run is None or failed:
+            raise failure or TrainError(
+                f"trial {trial.trial_id} cannot begin: another rank failed; its log says why"
+            )
+        return run
 
 
 def _device(name: str | None, world: World) -> torch.device:

@@ -1,0 +1,109 @@
+"""What the ranks of the multi-process tests do; results are files, as ranks are processes."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from loop_kit import (
+    ScriptedControl,
+    run_interrupted,
+    run_traced,
+    tiny_trial,
+)
+from planted_faults import FAULTS
+
+from lars_sweep.errors import DataError, TrainError
+from lars_sweep.spec.trainer import Signal
+from lars_sweep.train import TorchTrainer
+from lars_sweep.train.batches import Batches, LoadedBatch
+
+LONG = tiny_trial(steps=50, base_lr=0.1)
+"""In float64 on any shape: equal to 1e-9."""
+FAULTY = tiny_trial(steps=8, base_lr=0.1)
+SHORT = tiny_trial(steps=3, base_lr=0.1)
+"""In float32 on any shape: equal to 1e-5."""
+ACCUMULATION: dict[str, Any] = {"micro_batch": 12}
+"""Two atoms of six samples; seven atoms are uneven however they are dealt."""
+
+
+def options(dtype: torch.dtype) -> dict[str, Any]:
+    return {"device": "cpu", "threads": 1, "checkpoint_every_s": 0, "dtype": dtype}
+
+
+def together(job: Callable[[TorchTrainer], None], **settings: Any) -> None:
+    """Run the job on rank 0 while the others follow."""
+    trainer = TorchTrainer(**settings)
+    if not trainer.leads:
+        return trainer.follow()
+    try:
+        job(trainer)
+    finally:
+        trainer.dismiss()
+
+
+def save(directory: Path, name: str, content: object) -> None:
+    (directory / f"{name}.pickle").write_bytes(pickle.dumps(content))
+
+
+def load(directory: Path, name: str) -> Any:
+    return pickle.loads((directory / f"{name}.pickle").read_bytes())
+
+
+def any_shape(directory: Path) -> None:
+    """All that one world is asked to do, in one go: starting processes is what costs."""
+    double = options(torch.float64) | ACCUMULATION
+
+    def traced(name: str, trial: Any) -> Callable[[TorchTrainer], None]:
+        return lambda trainer: save(directory, name, run_traced(trainer, trial, directory / name))
+
+    together(traced("long", LONG), **double)
+    together(traced("short", SHORT), **options(torch.float32))
+    for name, fault in FAULTS.items():
+        with fault():
+            together(traced(name, FAULTY), **double)
+    together(traced("faultless", FAULTY), **double)
+
+    def interrupted(trainer: TorchTrainer) -> None:
+        found = run_interrupted(trainer, tiny_trial(), directory / "resumed", (3, 4, 9))
+        save(directory, "resumed", found)
+
+    together(traced("undisturbed", tiny_trial()), **options(torch.float32))
+    together(interrupted, **options(torch.float32))
+
+
+def signals_and_failures(directory: Path) -> None:
+    """Three trials: preempted by the last rank, failing there, and one more that is well."""
+    trainer = TorchTrainer(**options(torch.float32))
+    if trainer.leads:
+        (directory / "first").mkdir()
+        result = trainer.train(tiny_trial(), ScriptedControl(directory / "first"))
+        try:
+            trainer.train(tiny_trial(seed=9), ScriptedControl())
+        except TrainError as error:
+            save(directory, "failed", str(error))
+        last = trainer.train(tiny_trial(), ScriptedControl())
+        save(directory, "statuses", (result.status, result.signal, result.steps_done, last.status))
+    else:
+        answers = iter([Signal.GO_ON] * 4 + [Signal.PREEMPTED] + [Signal.GO_ON] * 100)
+        with _failing_at(seed=9, step=5):
+            trainer.follow(lambda: next(answers))
+    trainer.close()
+
+
+@contextmanager
+def _failing_at(*, seed: int, step: int) -> Iterator[None]:
+    right = Batches.of_step
+
+    def failing(self: Batches, now: int, most_samples: int) -> Iterator[LoadedBatch]:
+        if (self._trial.seed, now) == (seed, step):
+            raise DataError("an image cannot be read")
+        return right(self, now, most_samples)
+
+    with patch.object(Batches, "of_step", failing):
+        yield
