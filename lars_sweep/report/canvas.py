@@ -1,0 +1,251 @@
+"""What all figures share: style, colours, axes, and the grid of panels that they are drawn in."""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
+
+from lars_sweep.report.labels import batch_label, lr_label
+
+INK, MUTED, GRID, RED = "#1f2430", "#5b6472", "#e3e6ea", "#c62828"
+OPTIMIZER_COLORS = {"lars": "#0072b2", "sgd": "#d55e00", "lamb": "#cc79a7", "adamw": "#009e73"}
+OPTIMIZER_MARKERS = {"lars": "o", "sgd": "s", "lamb": "D", "adamw": "^"}
+BATCH_MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p", "h", "*")
+PNG_DPI = 160
+
+_RC: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "font.family": "DejaVu Sans",  # shipped with matplotlib: the same glyphs everywhere
+    "font.size": 9,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "lars-sweep",  # element ids are random without it
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 8.5,
+}
+
+Shape = Literal["wide", "narrow"]
+"""wide: panels side by side, for screens and paper; narrow: one column, for phones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of one panel: its axes, and where there is one the strip for diverged runs."""
+
+    main: Axes
+    strip: Axes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canvas:
+    """A figure and the slots of its panels, by panel key."""
+
+    figure: Figure
+    slots: Mapping[int, Slot]
+
+
+def style() -> AbstractContextManager[None]:
+    """The look of all figures, for the time of a ``with`` block."""
+    return mpl.rc_context(cast("Any", _RC))
+
+
+def batch_colors(batches: Sequence[int]) -> dict[int, str]:
+    """Viridis in the order of the batch; its palest end is left out, it fades on white."""
+    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.86, max(len(batches), 2)))
+    return {batch: mpl.colors.to_hex(shade) for batch, shade in zip(batches, shades, strict=False)}
+
+
+def batch_markers(batches: Sequence[int]) -> dict[int, str]:
+    """One marker per batch, so that colour is never the only difference."""
+    return {batch: BATCH_MARKERS[i % len(BATCH_MARKERS)] for i, batch in enumerate(batches)}
+
+
+def make_canvas(
+    rows: Sequence[Sequence[int | None]],
+    titles: Mapping[int, str],
+    shape: Shape,
+    *,
+    legend: Sequence[Line2D],
+    footer: str,
+    strip_rows: int = 0,
+) -> Canvas:
+    """An empty figure with one slot per panel, laid out in inches.
+
+    Args:
+        rows: panel keys as they stand in the grid; None leaves a gap.
+        titles: panel key → title.
+        shape: sizes of the panels.
+        legend: handles of the one legend, above the panels.
+        footer: what stands below them, wrapped.
+        strip_rows: height of the strips for diverged runs, in batches; 0: no strips.
+    """
+    columns = max(len(row) for row in rows)
+    width = (3.05 if shape == "narrow" else 4.15) if columns > 1 or shape == "narrow" else 6.6
+    height, strip = (2.5 if shape == "wide" else 2.2), 0.19 * strip_rows
+    left, right, title, bottom = 0.66, 0.14, 0.3, 0.58 + (strip + 0.06 if strip_rows else 0.0)
+    total_width = columns * (left + width + right)
+    per_row = max(1, int((total_width - 0.2) // 1.2))
+    head = 0.06 + 0.21 * math.ceil(len(legend) / per_row)
+    note = textwrap.wrap(footer, int(total_width * 17.5))
+    foot = 0.14 * len(note) + 0.12
+    total_height = head + len(rows) * (title + height + bottom) + foot
+    figure = Figure(figsize=(total_width, total_height))
+
+    def place(x: float, y: float, w: float, h: float) -> Axes:
+        return figure.add_axes(
+            (x / total_width, y / total_height, w / total_width, h / total_height)
+        )
+
+    slots: dict[int, Slot] = {}
+    for i, row in enumerate(rows):
+        for j, key in enumerate(row):
+            if key is None:
+                continue
+            x = j * (left + width + right) + left
+            y = total_height - head - i * (title + height + bottom) - title - height
+            main = place(x, y, width, height)
+            main.set_title(titles[key])
+            below = place(x, y - strip - 0.06, width, strip) if strip_rows else None
+            slots[key] = Slot(main, below)
+    figure.legend(
+        handles=_row_major(legend, per_row), loc="upper left", ncols=min(per_row, len(legend)),
+        bbox_to_anchor=(0.1 / total_width, 1 - 0.04 / total_height), borderaxespad=0.0,
+        handletextpad=0.4, columnspacing=1.4, labelspacing=0.45,
+    )  # fmt: skip
+    figure.text(
+        0.12 / total_width, 0.07 / total_height, "\n".join(note), size=7.5, color=MUTED, va="bottom"
+    )
+    return Canvas(figure=figure, slots=slots)
+
+
+def _row_major(handles: Sequence[Line2D], columns: int) -> list[Line2D]:
+    """Matplotlib fills a legend column by column; this order makes it read line by line."""
+    columns = min(columns, len(handles))
+    rows = math.ceil(len(handles) / columns)
+    blank = Line2D([], [], linestyle="none", label=" ")
+    padded = [*handles, *[blank] * (rows * columns - len(handles))]
+    return [padded[r * columns + c] for c in range(columns) for r in range(rows)]
+
+
+def arrange(panels: Sequence[tuple[int, int, str]], shape: Shape) -> list[list[int | None]]:
+    """Panels (key, row, optimizer) as a grid: a column per optimizer, else two per line."""
+    if shape == "narrow":
+        return [[key] for key, _, _ in panels]
+    optimizers = list(dict.fromkeys(optimizer for _, _, optimizer in panels))
+    if len(optimizers) == 1:
+        keys: list[int | None] = [key for key, _, _ in panels]
+        lines = [keys[i : i + 2] for i in range(0, len(keys), 2)]
+        return [line + [None] * (len(lines[0]) - len(line)) for line in lines]
+    grid: dict[int, list[int | None]] = {}
+    for key, row, optimizer in panels:
+        grid.setdefault(row, [None] * len(optimizers))[optimizers.index(optimizer)] = key
+    return list(grid.values())
+
+
+def panels_of(frame: pd.DataFrame) -> list[tuple[int, int, str]]:
+    """(panel, row, optimizer) of every panel in ``frame``, in order."""
+    first = frame.drop_duplicates("panel").sort_values("panel")
+    return [
+        (int(p), int(r), str(o))
+        for p, r, o in zip(first["panel"], first["row"], first["optimizer"], strict=True)
+    ]
+
+
+def share_y(panels: Sequence[Axes]) -> None:
+    """Give comparable panels one y range, so that heights compare by eye."""
+    limits = [axes.get_ylim() for axes in panels]
+    for axes in panels:
+        axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+
+
+def accuracy_limits(low: float, high: float) -> tuple[float, float]:
+    """A y range around accuracies (%), with room for their markers."""
+    margin = max(0.08 * (high - low), 0.4)
+    return max(low - margin, -1.0), min(high + margin, 101.0)
+
+
+def lr_axis(axes: Axes, low: float, high: float, *, ticks: bool = True) -> None:
+    """Logarithmic LR axis over [low, high]: 1-2-5 or decade labels, minor ticks every √2.
+
+    Without ``ticks`` only the grid lines stay, for a panel whose strip carries the axis.
+    """
+    low, high = low / 2**0.4, high * 2**0.4
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(low, high)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if high / low < 150 else (1,) if high / low > 3e4 else (1, 3)
+    major = [m * 10.0**d for d in decades for m in steps if low <= m * 10.0**d <= high]
+    axes.xaxis.set_major_locator(FixedLocator(major))
+    if ticks:
+        halves = range(math.ceil(2 * math.log2(low)), math.floor(2 * math.log2(high)) + 1)
+        axes.xaxis.set_major_formatter(FixedFormatter([lr_label(lr) for lr in major]))
+        axes.xaxis.set_minor_locator(FixedLocator([2.0 ** (k / 2) for k in halves]))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.tick_params(axis="x", length=0, labelbottom=False)
+
+
+def doubling_axis(axes: Axes, values: Sequence[float], labels: Sequence[str]) -> None:
+    """Base-2 logarithmic x axis, ticks at the values themselves, thinned to at most eight."""
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(min(values) / 2**0.5, max(values) * 2**0.5)
+    stride = math.ceil(len(values) / 8)
+    axes.xaxis.set_major_locator(FixedLocator(list(values[::stride])))
+    axes.xaxis.set_major_formatter(FixedFormatter(list(labels[::stride])))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def batch_axis(axes: Axes, batches: Sequence[int]) -> None:
+    """Base-2 batch axis with ticks at the batches that were run."""
+    doubling_axis(axes, batches, [batch_label(batch) for batch in batches])
+    axes.set_xlabel("global batch (samples)")
+
+
+def to_png(figure: Figure) -> bytes:
+    """PNG bytes without a creation note; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def to_svg(figure: Figure) -> bytes:
+    """SVG bytes without date and creator; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    FigureCanvasSVG(figure)
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()

@@ -1,0 +1,110 @@
+"""How names and numbers are written, in figures, tables and sentences alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from lars_sweep.report.observations import Observations
+
+NBSP = "\N{NO-BREAK SPACE}"
+OPTIMIZERS = {"lars": "LARS", "sgd": "SGD", "lamb": "LAMB", "adamw": "AdamW"}
+
+
+def optimizer_label(name: str) -> str:
+    """``lars`` → LARS."""
+    return OPTIMIZERS.get(name, name)
+
+
+def batch_label(batch: float) -> str:
+    """As the paper writes batches: 64, 256, 1K, 32K; 1000 stays 1000."""
+    batch = int(batch)
+    return f"{batch // 1024}K" if batch >= 1024 and batch % 1024 == 0 else str(batch)
+
+
+def lr_label(lr: float) -> str:
+    """Three significant digits; tables and CSV files hold them all."""
+    return f"{lr:.3g}"
+
+
+def number(value: float) -> str:
+    """Up to six significant digits, no exponent for everyday sizes."""
+    return f"{value:.6g}"
+
+
+def spread_label(mean: float, sd: float) -> str:
+    """Mean ± standard deviation, no spread where one seed has none: ``97.12 ± 0.21``."""
+    return f"{mean:.2f}" if math.isnan(sd) else f"{mean:.2f} ± {sd:.2f}"
+
+
+def accuracy_label(mean: float, sd: float, n: float) -> str:
+    """Mean ± standard deviation over seeds, never without n: ``97.12 ± 0.21 % (n = 5)``."""
+    text = f"{spread_label(mean, sd)} % (n = {int(n)})"
+    return text.replace(" ", NBSP).replace(f"{NBSP}(", " (")
+
+
+def count(n: int, noun: str) -> str:
+    """``1 trial``, ``2 trials``, ``1,200 batches``."""
+    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{n:,} {noun if n == 1 else plural}"
+
+
+def listed(items: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    parts = list(items)
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def field_label(name: str, value: object) -> str:
+    """A setting's value with what it is: ``15 epochs``, ``momentum 0.9``, ``alexnet_bn``."""
+    if name == "optimizer":
+        return optimizer_label(str(value))
+    if name == "epochs":
+        return f"{number(float(str(value)))} epochs"
+    if name in ("model", "dataset", "sweep", "stratum"):
+        return str(value)
+    words = name.replace("_", " ")
+    if value is None or pd.isna(value):  # type: ignore[call-overload]
+        return f"no {words}"
+    return f"{words} {number(value) if isinstance(value, float) else value}"
+
+
+def panel_labels(strata: pd.DataFrame, fields: Sequence[str]) -> dict[int, str]:
+    """Panel number → title: the optimizer and whatever varies between panels."""
+    panels = strata.drop_duplicates("panel").set_index("panel").sort_index()
+    shown = [n for n in fields if n == "optimizer" or panels[n].nunique(dropna=False) > 1]
+    return {
+        int(str(panel)): ", ".join(field_label(n, row[n]) for n in shown)
+        for panel, row in panels.iterrows()
+    }
+
+
+def footer(observations: Observations) -> str:
+    """What every figure says about where its data come from: the protocol, the sweep, the rest."""
+    strata = observations.strata
+    fields = [f for f in ("model", "dataset", "epochs") if strata[f].nunique() == 1]
+    about = [field_label(name, strata[name].iloc[0]) for name in fields]
+    sweeps = sorted(strata["sweep"].unique())
+    return " · ".join([*about, f"sweep {', '.join(sweeps)}", protocol_label(observations)])
+
+
+def protocol_label(observations: Observations) -> str:
+    """The protocol with what it means (PROTOCOL.md 1)."""
+    return {
+        "held_out": "protocol held_out: LR chosen on val, accuracy reported on test",
+        "paper": "protocol paper: LR chosen and accuracy reported on the same test set",
+    }.get(observations.protocol, "mixed protocols: held_out chooses on val, paper on test")
+
+
+def choice_split(observations: Observations) -> str:
+    """The split that choices look at."""
+    return {"held_out": "val", "paper": "test"}.get(observations.protocol, "val or test")
+
+
+def row_labels(observations: Observations) -> dict[int, str]:
+    """Row → what tells it from the others, the optimizer apart; empty for an only row."""
+    strata = observations.strata.drop_duplicates("row").assign(panel=lambda frame: frame["row"])
+    fields = [name for name in observations.panel_fields if name != "optimizer"]
+    return panel_labels(strata, fields)
