@@ -53,26 +53,26 @@ def _of_sweep(spec: SweepSpec) -> Iterator[str]:
     if spec.protocol.name == "paper":
         yield (
             "protocol paper chooses and reports on the test set; "
-            "accuracies are not comparable with held-out ones (PROTOCOL.md 1)"
+            "accuracies are not comparable with held-out ones (protocol 1)"
         )
 
 
 def _of_length(trials: Sequence[TrialSpec]) -> Iterator[str]:
     share = max(trial.global_batch / trial.samples for trial in trials)
     if share > LARGEST_SHARE:
-        yield f"B/N = {share:.2f} > {LARGEST_SHARE}: too few steps per epoch (2)"
+        yield f"B/N = {share:.2f} > {LARGEST_SHARE}: too few steps per epoch (protocol 2)"
     steps = min(trial.steps for trial in trials)
     if steps < FEWEST_STEPS:
-        yield f"S = {steps} < {FEWEST_STEPS} steps (2)"
+        yield f"S = {steps} < {FEWEST_STEPS} steps (protocol 2)"
     warmups = [trial.warmup_steps for trial in trials if trial.warmup_steps > 0]
     if warmups and min(warmups) < FEWEST_WARMUP_STEPS:
-        yield f"warm-up of {min(warmups)} < {FEWEST_WARMUP_STEPS} steps (2)"
+        yield f"warm-up of {min(warmups)} < {FEWEST_WARMUP_STEPS} steps (protocol 2)"
     worst = min(trials, key=lambda trial: trial.steps * (1 - trial.momentum))
     needed = MOMENTUM_MEMORIES / (1 - worst.momentum)
     if worst.steps < needed:
         yield (
             f"S = {worst.steps} < {MOMENTUM_MEMORIES}/(1−m) = {needed:.0f} steps: "
-            f"momentum {worst.momentum:g} never settles (2)"
+            f"momentum {worst.momentum:g} never settles (protocol 2)"
         )
 
 
@@ -81,18 +81,18 @@ def _of_rates(trials: Sequence[TrialSpec], spec: SweepSpec) -> Iterator[str]:
     if spec.strategy.kind == "grid" and len(lrs) < FEWEST_LRS:
         yield (
             f"{len(lrs)} LR(s) cannot bracket the best; "
-            f"a worse one on each side needs at least {FEWEST_LRS} (11)"
+            f"a worse one on each side needs at least {FEWEST_LRS} (protocol 11)"
         )
-    same = _same_product(trials)
-    if same:
+    repeated = _repeated_products(trials)
+    if repeated:
         yield (
-            f"{same} trials differ from another in γ and η only, with the same γη: "
-            "unless a norm is zero they compute the same (9)"
+            f"{repeated} points repeat another with the same γη and nothing else different: "
+            "unless a norm is zero they compute the same (protocol 9)"
         )
 
 
-def _same_product(trials: Sequence[TrialSpec]) -> int:
-    """Trials that repeat another with (γ, η) → (cγ, η/c), where the two are one number."""
+def _repeated_products(trials: Sequence[TrialSpec]) -> int:
+    """Points that are another with (γ, η) → (cγ, η/c), where the two are one number."""
     if len({trial.trust_coefficient for trial in trials}) < 2:
         return 0
     seen: dict[object, set[float]] = defaultdict(set)
@@ -101,8 +101,8 @@ def _same_product(trials: Sequence[TrialSpec]) -> int:
         if eta is None or trial.exclusions != "none" or trial.lars_variant == "clip":
             continue
         rest = replace(trial, base_lr=1.0, trust_coefficient=1.0, warmup_start=0.0, seed=0)
-        product = f"{trial.base_lr * eta:.9g}", f"{trial.warmup_start * eta:.9g}"
-        seen[rest, product].add(trial.base_lr)
+        products = f"{trial.base_lr * eta:.9g}", f"{trial.warmup_start * eta:.9g}"
+        seen[rest, products].add(trial.base_lr)
     return sum(len(lrs) - 1 for lrs in seen.values())
 
 
@@ -125,7 +125,7 @@ def _of_rivals(strata: Mapping[str, Sequence[TrialSpec]]) -> Iterator[str]:
         if unequal:
             yield (
                 f"{cell_name}: sgd and lars differ in {', '.join(unequal)}; "
-                "their comparison is not fair (11)"
+                "their comparison is not fair (protocol 11)"
             )
 
 
