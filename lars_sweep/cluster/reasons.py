@@ -22,6 +22,10 @@ REASONS: dict[str, Advice] = {
     "Resources": Advice("waits until enough nodes are free", "fewer nodes or GPUs start sooner"),
     "JobArrayTaskLimit": Advice("as many workers run as `workers` allows", "raise `workers`"),
     "BeginTime": Advice("waits out SLURM's pause after a requeue, up to two minutes", ""),
+    "COMPLETING": Advice("over; SLURM waits for its last processes", ""),
+    "CONFIGURING": Advice("its nodes are being made ready", ""),
+    "SUSPENDED": Advice("stopped by SLURM to let another job run", ""),
+    "REQUEUE_HOLD": Advice("requeued and held", "`scontrol release JOB`"),
     "Dependency": Advice("a successor: it starts when its predecessor ends", ""),
     "DependencyNeverSatisfied": Advice(
         "the job that it waits for failed, so it will never start",

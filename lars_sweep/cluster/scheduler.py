@@ -82,7 +82,7 @@ def parse_squeue(text: str) -> dict[str, JobState]:
             jobs[task] = JobState(
                 job_id=task,
                 state=state_of(words),
-                reason="" if reason == "None" else reason,
+                reason=_reason(words, reason),
                 nodes=nodes,
                 restarts=int(restarts),
             )
@@ -112,7 +112,7 @@ def merged(job_id: str, queued: JobState | None, runs: Sequence[Run]) -> JobStat
     if queued is not None and queued.state.live:
         waits_again = queued.state is State.PENDING and queued.restarts > 0
         state = State.REQUEUED if waits_again else queued.state
-        return replace(queued, state=state, earlier=_ended(runs))
+        return replace(queued, state=state, earlier=_ended(runs[: queued.restarts]))
     if last is not None and not last.state.live:
         return JobState(
             job_id=job_id,
@@ -126,9 +126,16 @@ def merged(job_id: str, queued: JobState | None, runs: Sequence[Run]) -> JobStat
             earlier=_ended(runs[:-1]),
         )
     if queued is not None:  # ended a moment ago; sacct does not know it yet
-        return replace(queued, earlier=_ended(runs))
+        return replace(queued, earlier=_ended(runs[: queued.restarts]))
     reason = f"sacct still says {last.state}" if last else ""
     return JobState(job_id=job_id, state=State.UNKNOWN, reason=reason, earlier=_ended(runs))
+
+
+def _reason(words: str, reason: str) -> str:
+    """Why it stands so; for the rarer states (COMPLETING, SUSPENDED) their own name says it."""
+    if reason != "None":
+        return reason
+    return words if state_of(words).live and words not in ("PENDING", "RUNNING") else ""
 
 
 def _ended(runs: Sequence[Run]) -> tuple[State, ...]:

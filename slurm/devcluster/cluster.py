@@ -55,10 +55,9 @@ class Cluster:
     def down(self, *, wipe: bool = False) -> None:
         """Stops every daemon and job of this cluster; ``wipe`` removes its files too."""
         with self._locked():
-            if self.running:
-                self._stop()
-            if wipe and self.base.exists():
-                self._remove_files()
+            self._stop()
+            if wipe:
+                shutil.rmtree(self.base, ignore_errors=True)
 
     @property
     def running(self) -> bool:
@@ -122,7 +121,8 @@ class Cluster:
     # ── inside
 
     def _prepare(self) -> None:
-        self._remove_files()
+        self._release_nodes()  # of an `up` that was killed
+        shutil.rmtree(self.base, ignore_errors=True)
         for folder in ("etc", "run", "log", "state", "mysql", *self._spools()):
             (self.base / folder).mkdir(parents=True, mode=0o755)
         self.settings.save(self.base / "settings.json")
@@ -139,8 +139,9 @@ class Cluster:
         run = self.base / "run"
         key, socket = str(self.base / "etc/munge.key"), str(run / "munge.sock")
         self.run("mungekey", "--create", f"--keyfile={key}")
+        # --force: the folder above may be root's alone ($XDG_RUNTIME_DIR); so are the daemons.
         self._launch(
-            "munged", "--foreground", f"--key-file={key}", f"--socket={socket}",
+            "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={socket}",
             f"--pid-file={run}/munged.pid", f"--seed-file={run}/munge.seed",
             f"--log-file={self.base}/log/munged.log",
         )  # fmt: skip
@@ -176,12 +177,11 @@ class Cluster:
         self._launch("slurmdbd", "-D")
         self._wait_answer("slurmdbd", 60, "sacctmgr", "-n", "show", "cluster")
         for words in (
-            f"cluster {self.settings.name}",
-            "account lab",
-            f"qos {SMALL_QOS} set MaxSubmitJobsPerUser=10",
-            f"user root account=lab qos=normal,{SMALL_QOS} defaultqos=normal",
+            f"add cluster {self.settings.name}",
+            f"add qos {SMALL_QOS} set MaxSubmitJobsPerUser=10",
+            f"modify user root set qos=normal,{SMALL_QOS}",
         ):
-            self.run("sacctmgr", "-i", "add", *words.split())
+            self.run("sacctmgr", "-i", *words.split())
 
     def _start_node(self, node: str) -> None:
         enter = ["nsenter", f"--uts={self._namespace(node)}"]
@@ -191,21 +191,20 @@ class Cluster:
         self._daemons.start(command[0], command, self.environ)
 
     def _stop(self) -> None:
-        for clean in (("scancel", "--full", "-u", "root"), ("scancel", "-u", "root")):
-            self._answers(*clean)
+        if self._daemons.alive("slurmctld"):
+            self._answers("scancel", "--full", "-u", "root")
         for name in reversed(self._daemons.recorded()):
             self._daemons.stop(name)
-            if name in self.settings.node_names:
-                self.kill_node(name)  # steps that outlived their slurmd
-        for node in self.settings.node_names:
-            _remove_cgroups(node)
+        self._release_nodes()
         self._edit_hosts(None)
 
-    def _remove_files(self) -> None:
+    def _release_nodes(self) -> None:
+        """Ends what outlived its slurmd, and gives back what the nodes held of the machine."""
         for handle in (self.base / "run").glob("*.uts"):
-            # A file that is no mount point (a start that was cut short) needs no unmounting.
-            subprocess.run(["umount", str(handle)], capture_output=True, check=False)
-        shutil.rmtree(self.base, ignore_errors=True)
+            if handle.stat().st_dev != handle.parent.stat().st_dev:  # still bound
+                kill_namespace(handle)
+                self.run("umount", str(handle))
+            _remove_cgroups(handle.stem)
 
     def _wait_idle(self, nodes: Sequence[str]) -> None:
         def idle() -> bool:
@@ -259,11 +258,14 @@ class Cluster:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One `up` or `down` of this base at a time."""
+        """One `up` or `down` at a time below one folder."""
         self.base.parent.mkdir(parents=True, exist_ok=True)
-        with self.base.with_name(self.base.name + ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = os.open(self.base.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(folder)
 
 
 def _remove_cgroups(node: str) -> None:

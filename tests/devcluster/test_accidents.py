@@ -1,0 +1,122 @@
+"""Preemption, requeue, dead nodes and a dead controller, on the real daemons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from conftest import Lab
+
+from lars_sweep.cluster.jobs import State
+from lars_sweep.cluster.scheduler import query_jobs
+from lars_sweep.errors import SchedulerError
+
+pytestmark = pytest.mark.slurm
+Take = Callable[[int], Lab]
+
+# Says when it starts and when it is told to go; then it goes.
+POLITE = """trap 'echo told; exit 0' USR2
+echo started $SLURM_RESTART_COUNT
+while :; do sleep 0.1; done"""
+DEAF = "echo started $SLURM_RESTART_COUNT; sleep 600"
+
+
+def preempt(lab: Lab) -> str:
+    return lab.submit("sleep 1", "--partition=high", "--exclusive")
+
+
+def test_preempted_with_grace_the_signal_comes_at_once(take: Take) -> None:
+    lab = take(1)
+    job = lab.submit(POLITE, "--partition=low", "--exclusive", "--signal=B:USR2@60", "--time=60")
+    lab.output(job, "started")
+    high = preempt(lab)
+    lab.output(job, "told", seconds=10)
+    lab.wait(high, State.COMPLETED)
+
+
+def test_preempted_without_grace_runs_again(take: Take) -> None:
+    lab = take(1)
+    job = lab.submit(DEAF, "--partition=spot", "--exclusive")
+    lab.output(job, "started")
+    high = preempt(lab)
+    waiting = lab.wait(job, State.REQUEUED)
+    assert waiting.restarts == 1
+    lab.wait(high, State.COMPLETED)
+    again = lab.wait(job, State.RUNNING)
+    assert again.earlier == (State.PREEMPTED,)
+    lab.output(job, "started 1")
+
+
+def test_preempted_for_good(take: Take) -> None:
+    lab = take(1)
+    job = lab.submit(DEAF, "--partition=spotkill", "--exclusive")
+    lab.output(job, "started")
+    preempt(lab)
+    assert not lab.wait(job, State.PREEMPTED).state.live
+
+
+def test_requeued_by_hand(take: Take) -> None:
+    lab = take(1)
+    job = lab.submit(DEAF)
+    lab.output(job, "started")
+    lab.cluster.run("scontrol", "requeue", job)
+    lab.wait(job, State.REQUEUED)
+    again = lab.wait(job, State.RUNNING)
+    assert (again.restarts, again.earlier) == (1, (State.REQUEUED,))
+
+
+def test_node_set_down_and_back(take: Take) -> None:
+    lab = take(1)
+    (node,) = lab.nodes
+    job = lab.submit(DEAF)
+    last = lab.submit(DEAF, "--no-requeue")
+    lab.output(last, "started")
+    lab.cluster.set_node(node, "down")
+    lab.wait(job, State.REQUEUED)
+    lab.wait(last, State.NODE_FAILED)
+    lab.cluster.set_node(node, "resume")
+    assert lab.wait(job, State.RUNNING).earlier == (State.NODE_FAILED,)
+
+
+def test_node_loses_its_power(take: Take) -> None:
+    lab = take(2)
+    second = lab.nodes[1]
+    job = lab.submit("srun sh -c 'echo started $(hostname); sleep 600'", "--no-requeue")
+    lab.output(job, f"started {second}")
+    lab.cluster.kill_node(second)
+    assert lab.cluster.dead_daemons() == [second], "no process of another node was touched"
+    # SlurmdTimeout is 10 s, looked at in turns of a few seconds.
+    lab.wait(job, State.NODE_FAILED, seconds=60)
+    lab.cluster.start_node(second)
+    assert lab.cluster.dead_daemons() == []
+
+
+def away(lab: Lab, job: str) -> None:
+    """Stops the controller, asks in vain, waits for the job's last word, starts it again."""
+    lab.wait(job, State.RUNNING)
+    lab.cluster.stop_controller()
+    try:
+        with pytest.raises(SchedulerError, match="squeue did not"):
+            query_jobs([job])
+        lab.output(job, "still here")
+    finally:
+        lab.cluster.start_controller()
+
+
+def on_one(lab: Lab) -> list[str]:
+    return ["--nodes=1-1", f"--nodelist={lab.nodes[0]}"]
+
+
+def test_controller_away_for_a_while(take: Take) -> None:
+    lab = take(4)  # nobody else may miss it
+    job = lab.submit("sleep 5; echo still here; sleep 600", *on_one(lab))
+    away(lab, job)
+    assert lab.wait(job, State.RUNNING).restarts == 0
+
+
+@pytest.mark.long
+def test_job_ends_while_the_controller_is_away(take: Take) -> None:
+    lab = take(4)
+    job = lab.submit("srun sh -c 'sleep 5; echo still here'", *on_one(lab))
+    away(lab, job)
+    assert lab.wait(job, State.COMPLETED, seconds=150).exit_status == 0
