@@ -6,9 +6,11 @@ from lars_sweep.cli.options import DataDir, Json, Set, SweepFile
 def plan(sweep: SweepFile, set_: Set = None, data_dir: DataDir = None, json_: Json = False) -> None:
     """Show strata, points, trials, steps, images and disk of a sweep, and its weak spots."""
     from dataclasses import asdict
+    from itertools import chain
 
     from lars_sweep.cli.sweeps import plan_of, refuse_over_budget
     from lars_sweep.cli.talk import print_json, print_table, say
+    from lars_sweep.data import describe_dataset
     from lars_sweep.spec.protocol import protocol_warnings
     from lars_sweep.study.cost import example_trials, plan_cost
     from lars_sweep.train.footprint import peak_disk_bytes
@@ -16,9 +18,9 @@ def plan(sweep: SweepFile, set_: Set = None, data_dir: DataDir = None, json_: Js
     made = plan_of(sweep, set_ or (), data_dir)
     trials = example_trials(made)
     cost = plan_cost(made, trials)
-    planned = [(name, trial) for name, group in trials.items() for trial in group]
-    warnings = protocol_warnings(planned, made.spec)
-    disk = peak_disk_bytes([trial for _, trial in planned], workers=1)
+    warnings = protocol_warnings(trials, made.spec)
+    info = describe_dataset(made.spec.data.name, data_dir)
+    disk = peak_disk_bytes(chain.from_iterable(trials.values()), info, workers=1)
     if json_:
         totals = {n: getattr(cost, n) for n in ("points", "trials", "steps", "images")}
         print_json(asdict(cost) | totals | {"peak_disk_bytes": disk, "warnings": warnings})

@@ -1,0 +1,59 @@
+"""How much disk a sweep takes at its fullest, for `lars-sweep plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+import torch
+
+from lars_sweep.data import DataInfo
+from lars_sweep.spec.trial import TrialSpec
+from lars_sweep.train.models import build_model
+
+# Measured on finished digits trials: JSON while loose, Parquet once sealed.
+_EVALUATION_BYTES, _LAYER_BYTES, _TRIAL_BYTES = 430, 200, 2_500
+_SEALED_SHARE = 0.25
+_LOOSE_TRIALS = 256
+"""Per worker: what it collects before it seals (lars_sweep.outcomes.seal)."""
+_CHECKPOINTS = 3
+"""Two are kept while the next one is written."""
+
+
+def peak_disk_bytes(trials: Iterable[TrialSpec], info: DataInfo, *, workers: int) -> int:
+    """Outcomes of all trials, sealed, plus what the workers hold before that.
+
+    Args:
+        trials: every trial of the plan.
+        info: the data set, for the shape of the networks.
+        workers: how many run at a time.
+    """
+    sealed = loose = checkpoint = 0
+    count = 0
+    for trial in trials:
+        tensors, parameters = _size(trial.model, trial.init, info)
+        norms = tensors * _LAYER_BYTES
+        size = _TRIAL_BYTES + len(trial.evaluation_steps) * (_EVALUATION_BYTES + norms)
+        sealed += round(size * _SEALED_SHARE)
+        loose = max(loose, size)
+        # Weights and momentum in float32, and the measurements so far.
+        checkpoint = max(checkpoint, 8 * parameters + size)
+        count += 1
+    return (
+        sealed + min(count, workers * _LOOSE_TRIALS) * loose + workers * _CHECKPOINTS * checkpoint
+    )
+
+
+@cache
+def _size(model: str, init: str, info: DataInfo) -> tuple[int, int]:
+    """Parameter tensors and parameters of a network; nothing is allocated for them."""
+    with torch.device("meta"):
+        built = build_model(
+            model,
+            info.num_classes,
+            in_channels=info.channels,
+            image_size=info.image_size,
+            init=init,  # type: ignore[arg-type]
+        )
+    shapes = [parameter.numel() for parameter in built.parameters()]
+    return len(shapes), sum(shapes)
