@@ -1,0 +1,232 @@
+"""Edges of the good-LR interval with their confidence, for many replicates of a design at once.
+
+Two families, split parabola and flat top, are averaged on their tail areas (Turek and Fletcher
+2012), with Akaike weights at the replicate sigma. The accuracy edge is then combined with the LR
+where divergence takes over: the edge is the smaller of both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from lars_sweep.fit.divergence import takeover_deviance
+from lars_sweep.fit.flat_top import EdgeProfiles, parabolic_minimum, upper_edge_profiles
+from lars_sweep.fit.linear import FloatArray
+from lars_sweep.fit.sigma import Spread, spread
+
+# Both families are parabolas: true near the plateau, approximate far below it. A cell at depth d
+# below the best has an error of form of this share of d, times sqrt(d/delta): 8 % at depth delta,
+# and cells far down only bracket. Without it a steep exponential flank is covered 0 % of the time.
+_FORM_ERROR = 0.08
+# Deviance of what cannot be.
+_EXCLUDED = 1e6
+_PARAMETERS = {"flat": 5, "split": 4}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """Replicates of one LR grid: accuracies (R, n, r) with NaN for seeds that did not finish."""
+
+    x: FloatArray
+    """log2 LR (n,), ascending."""
+    samples: FloatArray
+    diverged: FloatArray
+    """Number of diverged seeds (R, n)."""
+
+    @property
+    def ok(self) -> FloatArray:
+        """Finished seeds (R, n)."""
+        return np.asarray(np.sum(np.isfinite(self.samples), axis=-1), dtype=np.float64)
+
+    @property
+    def mean(self) -> FloatArray:
+        """Cell means (R, n); -inf where no seed finished."""
+        count = self.ok
+        total = np.nansum(self.samples, axis=-1)
+        return np.where(count > 0, total / np.maximum(count, 1.0), -np.inf)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edges:
+    """Both edges of every replicate, log2 LR; infinite where a limit was not found."""
+
+    low: FloatArray
+    """Estimates of the lower edge (R,)."""
+    low_limits: FloatArray
+    """95 % limits of the lower edge (R, 2)."""
+    high: FloatArray
+    high_limits: FloatArray
+    plateau: FloatArray
+    """Height A of the flat top (R,)."""
+    plateau_se: FloatArray
+    """Its standard error (R,), from its profile over one unit of deviance."""
+
+
+def find_edges(
+    design: Design, delta: float, *, sigma: float | None = None, step: float, level: float = 0.95
+) -> Edges:
+    """Estimate both edges and their limits.
+
+    Args:
+        design: at least one finished seed per replicate and, unless ``sigma`` is given, replicate
+            seeds (`sigma.MINIMUM_NU`).
+        delta: depth of the edges below the plateau, points.
+        sigma: standard deviation of one seed, if the user states it.
+        step: resolution of the search, octaves.
+        level: confidence of each edge's interval.
+    """
+    noise = spread(design.samples, sigma)
+    weights = cell_weights(design, noise, delta)
+    y = np.where(weights > 0, design.mean, 0.0)
+    upper = upper_edge_profiles(design.x, y, weights, delta, step)
+    lower = upper_edge_profiles(-design.x[::-1], y[:, ::-1], weights[:, ::-1], delta, step)
+    never = np.append(np.full(len(design.x), _EXCLUDED), 0.0)
+    nowhere = np.broadcast_to(never, (len(y), len(never)))
+    takeover = takeover_deviance(*_divergence_above_best(design))
+    high, high_limits = _limits(upper, noise.nu, takeover, design.x, level)
+    low, low_limits = _limits(lower, noise.nu, nowhere, -design.x[::-1], level)
+    plateau, plateau_se = _plateau(upper)
+    return Edges(
+        low=-low,
+        low_limits=-low_limits[:, ::-1],
+        high=high,
+        high_limits=high_limits,
+        plateau=plateau,
+        plateau_se=plateau_se,
+    )
+
+
+def cell_weights(design: Design, noise: Spread, delta: float) -> FloatArray:
+    """Inverse variances of the cell means (R, n), error of form included; 0 where none finished."""
+    mean, ok = design.mean, design.ok
+    depth = np.where(ok > 0, np.max(mean, axis=1, keepdims=True) - np.where(ok > 0, mean, 0.0), 0.0)
+    form = (_FORM_ERROR * depth) ** 2 * depth / delta
+    variance = noise.variance / np.maximum(ok, 1.0) + form
+    return np.where(ok > 0, 1.0 / np.maximum(variance, 1e-12), 0.0)
+
+
+def _divergence_above_best(design: Design) -> tuple[FloatArray, FloatArray]:
+    """Diverged and all runs (R, n) at and above the best LR; 0 of 0 below it."""
+    above = np.arange(len(design.x)) >= np.argmax(design.mean, axis=1)[:, None]
+    diverged = np.where(above, design.diverged, 0.0)
+    return diverged, np.where(above, design.ok + design.diverged, 0.0)
+
+
+def _averaged_cdf(profiles: EdgeProfiles, nu: FloatArray) -> FloatArray:
+    """Confidence that the edge lies below each position (R, E), averaged over the families."""
+    cdfs, criteria = [], []
+    for name, k in _PARAMETERS.items():
+        rss: FloatArray = getattr(profiles, name)
+        best = np.minimum(parabolic_minimum(rss[:, :-1]), rss[:, -1])
+        root = np.sqrt(np.maximum(rss - best[:, None], 0.0))
+        side = np.sign(np.arange(rss.shape[1]) - np.argmin(rss, axis=1)[:, None])
+        cdfs.append(
+            np.where(np.isinf(nu)[:, None], stats.norm.cdf(side * root), _t(side * root, nu))
+        )
+        criteria.append(best + 2.0 * k)
+    criterion = np.stack(criteria)
+    weight = np.exp(-0.5 * (criterion - criterion.min(axis=0)))
+    weight /= weight.sum(axis=0)
+    return np.asarray(np.sum(weight[..., None] * np.stack(cdfs), axis=0))
+
+
+def _t(root: FloatArray, nu: FloatArray) -> FloatArray:
+    finite = np.where(np.isinf(nu), 1e6, nu)
+    return np.asarray(stats.t.cdf(root, finite[:, None]))
+
+
+def _limits(
+    profiles: EdgeProfiles, nu: FloatArray, takeover: FloatArray, x: FloatArray, level: float
+) -> tuple[FloatArray, FloatArray]:
+    """Estimate (R,) and limits (R, 2) of the smaller of accuracy edge and divergence takeover."""
+    edges = profiles.edges
+    cdf = _averaged_cdf(profiles, nu)
+    accuracy = stats.norm.ppf(np.clip(cdf, 1e-15, 1.0 - 1e-15)) ** 2
+    takeover_at = takeover[:, np.searchsorted(x, edges)]
+    deviance = _smaller_of_two(accuracy, takeover_at)
+    limit = float(stats.chi2.ppf(level, 1))
+    mirrored = (deviance[:, ::-1], takeover_at[:, ::-1], -edges[::-1], -x[::-1])
+    bounds = np.stack(
+        [-_outer_end(*mirrored, limit), _outer_end(deviance, takeover_at, edges, x, limit)],
+        axis=-1,
+    )
+    median = _crossing(cdf, edges, 0.5)
+    estimate = np.minimum(median, _takeover_point(takeover, x))
+    return np.where(estimate <= x[-1], estimate, np.inf), bounds
+
+
+def _smaller_of_two(accuracy: FloatArray, takeover: FloatArray) -> FloatArray:
+    """Deviance of ``min(accuracy edge, takeover) = e`` when the two are independent (R, E)."""
+    accuracy_beyond = np.minimum.accumulate(accuracy[:, ::-1], axis=1)[:, ::-1]
+    takeover_beyond = np.minimum.accumulate(takeover[:, ::-1], axis=1)[:, ::-1]
+    return np.minimum(accuracy + takeover_beyond, takeover + accuracy_beyond)
+
+
+def _outer_end(
+    deviance: FloatArray, jumps: FloatArray, edges: FloatArray, x: FloatArray, limit: float
+) -> FloatArray:
+    """Outermost position (R,) to the right where the deviance is still below the limit.
+
+    ``jumps`` is the part of the deviance that changes only at LRs that were run: an end that it
+    alone makes lies exactly there. Infinite where there is no end on the grid of LRs.
+    """
+    inside = deviance <= limit
+    last = deviance.shape[1] - 1 - np.argmax(inside[:, ::-1], axis=1)
+    after = np.minimum(last + 1, deviance.shape[1] - 1)
+    rows = np.arange(len(deviance))
+    here = deviance[rows, last]
+    there = deviance[rows, after] - (jumps[rows, after] - jumps[rows, last])
+    rise = np.where(there > here, there - here, 1.0)
+    with np.errstate(invalid="ignore"):
+        crossing = edges[last] + (limit - here) / rise * (edges[after] - edges[last])
+    next_lr = x[np.minimum(np.searchsorted(x, edges[last], side="right"), len(x) - 1)]
+    end = np.where(there <= limit, next_lr, crossing)
+    found = inside.any(axis=1) & ~inside[:, -1] & (end <= x[-1])
+    return np.where(found, end, np.inf)
+
+
+def _crossing(cdf: FloatArray, edges: FloatArray, at: float) -> FloatArray:
+    """First position (R,) where the cdf reaches a value, interpolated; infinite if at no edge."""
+    after = np.argmax(cdf >= at, axis=1)
+    before = np.maximum(after - 1, 0)
+    rows = np.arange(len(cdf))
+    low, high = cdf[rows, before], cdf[rows, after]
+    rise = np.where(high > low, high - low, 1.0)
+    with np.errstate(invalid="ignore"):
+        position = edges[before] + (at - low) / rise * (edges[after] - edges[before])
+    return np.where(cdf.max(axis=1) >= at, position, np.inf)
+
+
+def _plateau(profiles: EdgeProfiles) -> tuple[FloatArray, FloatArray]:
+    """Height of the plateau and its standard error, both (R,).
+
+    The error is half the width of the set of deviance at most 1, the height its middle: the profile
+    is a parabola but for kinks where a cell leaves the plateau.
+    """
+    rise = profiles.level_rss - np.min(profiles.level_rss, axis=1, keepdims=True)
+    high = _first_above(rise, profiles.levels, np.argmin(rise, axis=1))
+    low = -_first_above(rise[:, ::-1], -profiles.levels[:, ::-1], np.argmin(rise[:, ::-1], axis=1))
+    return 0.5 * (low + high), 0.5 * (high - low)
+
+
+def _first_above(rise: FloatArray, at: FloatArray, start: FloatArray) -> FloatArray:
+    """First position (R,) after ``start`` where ``rise`` (R, L) passes 1, interpolated."""
+    rows = np.arange(len(rise))
+    passed = (np.arange(rise.shape[1]) > start[:, None]) & (rise > 1.0)
+    passed[:, -1] = True  # the search always reaches this far; a floor for degenerate profiles
+    after = np.argmax(passed, axis=1)
+    before = after - 1
+    climb = rise[rows, after] - rise[rows, before]
+    share = np.minimum((1.0 - rise[rows, before]) / np.where(climb > 0, climb, np.inf), 1.0)
+    return np.asarray(at[rows, before] + share * (at[rows, after] - at[rows, before]))
+
+
+def _takeover_point(takeover: FloatArray, x: FloatArray) -> FloatArray:
+    """Most likely takeover (R,): half-way between the LRs around it, infinite if after the last."""
+    middle = np.concatenate([[x[0]], 0.5 * (x[1:] + x[:-1]), [np.inf]])
+    best = np.min(takeover, axis=1, keepdims=True)
+    last = takeover.shape[1] - 1 - np.argmax((takeover <= best + 1e-9)[:, ::-1], axis=1)
+    return np.asarray(middle[last])

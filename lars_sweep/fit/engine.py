@@ -1,0 +1,295 @@
+"""Variable projection: the global optimum of a curve without start values, and its profiles.
+
+The linear part of a `Form` is solved exactly for every point of a grid of shapes; the best point is
+refined on ever finer lattices. A profile of any derived number adds one linear equation. Golub and
+Pereyra 1973; Czech et al. 2026 (arXiv 2603.22339) for scaling curves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+from lars_sweep.fit.answers import Interval
+from lars_sweep.fit.forms import Form
+from lars_sweep.fit.linear import FloatArray, constrained_lstsq, lstsq_on_line, solve_spd
+
+Objective = Callable[[FloatArray], FloatArray]
+"""Residual sums of squares (..., G) of shapes (..., G, q)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """Variance of one observation of weight 1, and how well it is known."""
+
+    variance: float
+    nu: float
+    """Degrees of freedom of the variance; infinite where it is given."""
+    source: str
+    """replicates, user or residuals."""
+
+    def threshold(self, level: float) -> float:
+        """Rise of the RSS at the ends of an interval, ``s² F(level; 1, nu)``."""
+        if math.isinf(self.nu):
+            return self.variance * float(stats.chi2.ppf(level, 1))
+        return self.variance * float(stats.f.ppf(level, 1, self.nu))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """Observations of a curve: x (n, d), y (n,), weights (n,) inverse to the variances."""
+
+    x: FloatArray
+    y: FloatArray
+    weights: FloatArray
+
+    def without(self, index: int) -> Data:
+        """The data less one observation."""
+        return self.subset(np.arange(len(self.y)) != index)
+
+    def subset(self, keep: np.ndarray) -> Data:
+        """The observations that a mask or an index array keeps."""
+        return Data(x=self.x[keep], y=self.y[keep], weights=self.weights[keep])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveFit:
+    """One form fitted to one set of data."""
+
+    form: Form
+    data: Data
+    theta: FloatArray
+    """Shape parameters in the coordinates of the search (q,)."""
+    beta: FloatArray
+    """Linear parameters (p,)."""
+    rss: float
+    """Weighted residual sum of squares."""
+    at_bound: tuple[str, ...]
+    """Parameters that ended at an end of their range, which the data hence do not identify.
+
+    A constraint on several linear parameters is named by all of them, as in ``a-b``.
+    """
+
+    @property
+    def k(self) -> int:
+        """Number of parameters."""
+        return len(self.theta) + len(self.beta)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Name and value of every parameter, in the units of the formula."""
+        shape = zip(self.form.shape, self.form.natural(self.theta), strict=True)
+        linear = zip(self.form.linear, self.beta, strict=True)
+        return {name: float(value) for name, value in (*linear, *shape)}
+
+    def predict(self, x: FloatArray) -> FloatArray:
+        """The curve at x (m, d), (m,)."""
+        curve = self.form.basis(self.theta, x) @ self.beta + self.form.offset(self.theta, x)
+        return np.asarray(curve, dtype=np.float64)
+
+    def residual_noise(self) -> Noise | None:
+        """Noise estimated from the residuals; None below three spare observations."""
+        spare = len(self.data.y) - self.k
+        if spare < 3:
+            return None
+        return Noise(variance=self.rss / spare, nu=float(spare), source="residuals")
+
+
+def _product(axes: list[FloatArray]) -> FloatArray:
+    """All combinations of the axes (G, q)."""
+    if not axes:
+        return np.zeros((1, 0))
+    return np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=-1)
+
+
+def minimise(
+    objective: Objective, axes: list[FloatArray], batch: tuple[int, ...] = ()
+) -> FloatArray:
+    """Shapes (*batch, q) that minimise the objective: a grid, then lattices of shrinking step.
+
+    Each round tries a lattice around the best point and the minimum of the parabola through it,
+    which follows narrow valleys; the lattice moves without shrinking while its best point lies on
+    its own rim.
+    """
+    grid = _product(axes)
+    values = np.broadcast_to(objective(grid), (*batch, len(grid)))
+    best = grid[np.argmin(values, axis=-1)]
+    if not axes:
+        return np.asarray(best)
+    low = np.array([axis[0] for axis in axes])
+    high = np.array([axis[-1] for axis in axes])
+    half_width = 2 if len(axes) == 2 else 4
+    lattice = _product([np.arange(-half_width, half_width + 1.0)] * len(axes))
+    step = np.broadcast_to([axis[1] - axis[0] for axis in axes], best.shape) / half_width
+    for _ in range(60):
+        candidates = np.clip(best[..., None, :] + lattice * step[..., None, :], low, high)
+        values = objective(candidates)
+        chosen = np.argmin(values, axis=-1)
+        vertex = np.clip(best + _vertex(lattice, values) * step, low, high)
+        best = np.take_along_axis(candidates, chosen[..., None, None], axis=-2)[..., 0, :]
+        improved = objective(vertex[..., None, :])[..., 0] < np.min(values, axis=-1)
+        best = np.where(improved[..., None], vertex, best)
+        rim = np.any(np.abs(lattice[chosen]) == half_width, axis=-1)
+        step = np.where(rim[..., None], step, step / half_width)
+        if np.all(step < 1e-11 * (1.0 + np.abs(best))):
+            break
+    return np.asarray(best)
+
+
+def _vertex(lattice: FloatArray, values: FloatArray) -> FloatArray:
+    """Minimum (..., q) of the least-squares parabola through lattice values (..., L), in steps."""
+    q = lattice.shape[1]
+    pairs = [(i, j) for i in range(q) for j in range(i, q)]
+    squares = np.stack([lattice[:, i] * lattice[:, j] for i, j in pairs], axis=-1)
+    monomials = np.concatenate([np.ones((len(lattice), 1)), lattice, squares], axis=-1)
+    finite = np.where(
+        np.isfinite(values), values, np.max(values, where=np.isfinite(values), initial=0.0)
+    )
+    coefficients = finite @ np.linalg.pinv(monomials).T
+    hessian = np.zeros((*values.shape[:-1], q, q))
+    for (i, j), bend in zip(pairs, np.moveaxis(coefficients[..., 1 + q :], -1, 0), strict=True):
+        hessian[..., i, j] += bend
+        hessian[..., j, i] += bend
+    vertex, convex = solve_spd(hessian, -coefficients[..., 1 : 1 + q])
+    return np.where(convex[..., None], vertex, 0.0)
+
+
+def fit(form: Form, data: Data) -> CurveFit:
+    """Fit a form by weighted least squares.
+
+    Args:
+        form: the family.
+        data: at least one observation; fewer than the form's parameters interpolate.
+
+    Returns:
+        The global optimum over the form's range of shapes.
+    """
+    feasible = form.feasible()
+
+    def objective(theta: FloatArray) -> FloatArray:
+        rest = data.y - form.offset(theta, data.x)
+        return constrained_lstsq(form.basis(theta, data.x), rest, data.weights, feasible)[1]
+
+    axes = form.grid(data.x)
+    theta = minimise(objective, axes)
+    rest = data.y - form.offset(theta, data.x)
+    beta, rss = constrained_lstsq(form.basis(theta, data.x), rest, data.weights, feasible)
+    ends = zip(form.shape, theta, axes, strict=True)
+    at_end = [name for name, value, axis in ends if value <= axis[0] or value >= axis[-1]]
+    active = feasible.rows[feasible.active(beta)]
+    at_limit = ["-".join(np.array(form.linear)[row != 0]) for row in active]
+    return CurveFit(
+        form=form,
+        data=data,
+        theta=theta,
+        beta=beta,
+        rss=float(rss),
+        at_bound=(*at_end, *at_limit),
+    )
+
+
+def profile_of_value(curve: CurveFit, at: FloatArray, values: FloatArray) -> FloatArray:
+    """Smallest RSS (m,) of curves through ``(at[i], values[i])``; at (m, d), values (m,)."""
+    form, data, feasible = curve.form, curve.data, curve.form.feasible()
+
+    def objective(theta: FloatArray) -> FloatArray:
+        # theta is the common grid (G, q) at first, then one lattice per value (m, G, q).
+        shared = theta.ndim == 2
+        spread = theta[None] if shared else theta
+        basis = form.basis(spread, data.x)
+        rest = data.y - form.offset(spread, data.x)
+        points = [_row(form, spread[0 if shared else i], at[i : i + 1]) for i in range(len(values))]
+        functional = np.stack([point[0] for point in points])
+        target = values[:, None] - np.stack([point[1] for point in points])
+        return lstsq_on_line(basis, rest, data.weights, feasible, functional, target)[1]
+
+    theta = minimise(objective, form.grid(data.x), batch=(len(values),))
+    return np.asarray(objective(theta[:, None, :])[:, 0])
+
+
+def _row(form: Form, theta: FloatArray, at: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Basis (G, p) and offset (G,) at one point, for shapes (G, q)."""
+    basis = form.basis(theta, at)[..., 0, :]
+    offset = np.broadcast_to(form.offset(theta, at), (*theta.shape[:-1], 1))[..., 0]
+    return basis, offset
+
+
+def profile_of_linear(curve: CurveFit, index: int, values: FloatArray) -> FloatArray:
+    """Smallest RSS (m,) with the linear parameter ``index`` at each of the values (m,)."""
+    form, data, feasible = curve.form, curve.data, curve.form.feasible()
+    functional = np.eye(len(curve.beta))[index]
+
+    def objective(theta: FloatArray) -> FloatArray:
+        spread = theta[None] if theta.ndim == 2 else theta
+        rest = data.y - form.offset(spread, data.x)
+        basis = form.basis(spread, data.x)
+        target = np.broadcast_to(values[:, None], (len(values), spread.shape[-2]))
+        return lstsq_on_line(basis, rest, data.weights, feasible, functional, target)[1]
+
+    theta = minimise(objective, form.grid(data.x), batch=(len(values),))
+    return np.asarray(objective(theta[:, None, :])[:, 0])
+
+
+def profile_of_shape(curve: CurveFit, index: int, values: FloatArray) -> FloatArray:
+    """Smallest RSS (m,) with one shape parameter (search coordinates) at each value (m,)."""
+    form, data, feasible = curve.form, curve.data, curve.form.feasible()
+    axes = form.grid(data.x)
+    others = [axis for i, axis in enumerate(axes) if i != index]
+
+    def objective(rest_theta: FloatArray) -> FloatArray:
+        spread = rest_theta[None] if rest_theta.ndim == 2 else rest_theta
+        fixed = np.broadcast_to(values[:, None], (len(values), spread.shape[-2]))
+        spread = np.broadcast_to(spread, (len(values), *spread.shape[1:]))
+        theta = np.insert(spread, index, fixed, axis=-1)
+        rest = data.y - form.offset(theta, data.x)
+        return constrained_lstsq(form.basis(theta, data.x), rest, data.weights, feasible)[1]
+
+    theta = minimise(objective, others, batch=(len(values),))
+    return np.asarray(objective(theta[:, None, :])[:, 0])
+
+
+def profile_interval(
+    profile: Callable[[FloatArray], FloatArray],
+    centre: float,
+    limit: float,
+    *,
+    low: float,
+    high: float,
+    level: float = 0.95,
+) -> Interval:
+    """Where a profile stays below a limit, around its minimum.
+
+    The ends are the outermost crossings on a scan of 65 points each side, refined by Brent's
+    method. An end that is not reached inside [low, high] is unbounded.
+
+    Args:
+        profile: residual sum of squares as a function of the quantity, vectorised.
+        centre: the estimate.
+        limit: value of the profile at the ends of the interval.
+        low: smallest value of the quantity that is searched.
+        high: largest.
+        level: confidence level, recorded in the result.
+    """
+
+    def end(extreme: float) -> float | None:
+        scan = centre + (extreme - centre) * np.linspace(0.0, 1.0, 65) ** 2
+        outside = profile(scan) > limit
+        outside[0] = False
+        if not outside[-1]:
+            return None
+        last_inside = int(np.flatnonzero(~outside)[-1])
+        return float(
+            optimize.brentq(
+                lambda value: min(float(profile(np.array([value]))[0]) - limit, 1e300),
+                scan[last_inside],
+                scan[last_inside + 1],
+                xtol=1e-12,
+                rtol=1e-10,
+            )
+        )
+
+    return Interval(low=end(low), high=end(high), level=level)

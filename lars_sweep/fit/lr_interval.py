@@ -1,0 +1,346 @@
+"""Which learning rates are good at one batch: the interval, a verdict per LR, what to add."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
+from lars_sweep.fit.cells import Cells, cells
+from lars_sweep.fit.divergence import DivergenceAt, divergence_table, takeover_deviance
+from lars_sweep.fit.edges import Design, Edges, find_edges
+from lars_sweep.fit.fieller import fieller
+from lars_sweep.fit.linear import FloatArray
+from lars_sweep.fit.rows import Rows, refuse_mixed
+from lars_sweep.fit.sigma import MINIMUM_NU, spread
+
+Verdict = Literal["in", "out", "undecided", "undecided (pruned)"]
+
+MINIMUM_LRS = 4
+"""Finished LRs below which no edge is fitted."""
+_STEP = 1 / 64
+_DRAWS = 4000
+_NORMAL_95 = 1.959964
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LrVerdict:
+    """What one LR is known to be, without any curve (multiple comparison with the best, Hsu)."""
+
+    lr: float
+    accuracy: float | None
+    """Mean of the finished seeds, percent."""
+    ok: int
+    diverged: DivergenceAt
+    pruned: int
+    gap: Interval | None
+    """Simultaneous 95 % interval of best mean minus this mean, points, at least 0."""
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LrInterval:
+    """``{LR: f(LR) >= A - delta}`` of a flat-topped curve f with plateau A in log2 LR."""
+
+    global_batch: int
+    epochs: float
+    delta: float
+    """Points below the plateau that still count as good."""
+    sigma: float | None
+    """Standard deviation of one seed, percent."""
+    sigma_source: str
+    sigma_nu: float | None
+    plateau: Answer
+    """A, the accuracy of a good LR: not the best cell, which is biased upwards."""
+    low: Answer
+    high: Answer
+    inner: Interval | None
+    """LRs that are good, 97.5 % sure at each end; None: no such LR."""
+    outer: Interval
+    """LRs that cannot be excluded."""
+    verdicts: tuple[LrVerdict, ...]
+    add: tuple[float, ...]
+    """LRs to add because the best one lies at an end of the grid or an edge was not bracketed."""
+    sensitivity: float | None
+    """Mean of best minus mean accuracy over the LRs tried, points (after Wortsman et al. 2023)."""
+
+    def scaled(self, factor: float) -> LrInterval:
+        """The same in other units of LR, as ``gamma * eta`` for factor eta."""
+
+        def times(value: Interval) -> Interval:
+            return value.map(lambda lr: lr * factor)
+
+        def answer(value: Answer) -> Answer:
+            return value.map(lambda lr: lr * factor, value.unit)
+
+        return dataclasses.replace(
+            self,
+            low=answer(self.low),
+            high=answer(self.high),
+            inner=None if self.inner is None else times(self.inner),
+            outer=times(self.outer),
+            verdicts=tuple(dataclasses.replace(v, lr=v.lr * factor) for v in self.verdicts),
+            add=tuple(lr * factor for lr in self.add),
+        )
+
+
+def lr_intervals(
+    rows: Rows,
+    delta: float,
+    *,
+    lr: str = "base_lr",
+    metric: str = "accuracy",
+    sigma: float | None = None,
+    pool: Collection[str] = (),
+) -> tuple[LrInterval, ...]:
+    """The good-LR interval of every (global batch, epochs).
+
+    Args:
+        rows: outcomes of one model and one optimizer.
+        delta: tolerated loss against the plateau, points of accuracy.
+        lr: the column of learning rates: base_lr, lr_peak or an effective LR.
+        metric: the accuracy that decides.
+        sigma: standard deviation of one seed, where there are no replicate seeds to say.
+        pool: conditions declared to have no effect.
+
+    Raises:
+        OutcomeError: a column is missing, or rows differ in what is not modelled.
+    """
+    refuse_mixed(rows, ("global_batch", "epochs"), pool)
+    return tuple(
+        lr_interval(
+            group, delta, batch=int(batch), epochs=float(epochs), lr=lr, metric=metric, sigma=sigma
+        )
+        for (batch, epochs), group in rows.groups(("global_batch", "epochs"))
+    )
+
+
+def lr_interval(
+    rows: Rows,
+    delta: float,
+    *,
+    batch: int,
+    epochs: float,
+    lr: str = "base_lr",
+    metric: str = "accuracy",
+    sigma: float | None = None,
+) -> LrInterval:
+    """The good-LR interval of rows of one cell of conditions; arguments as `lr_intervals`."""
+    table = cells(rows, (lr,), metric)
+    design = _design(table, lr)
+    finished = np.flatnonzero(table.ok > 0)
+    noise = spread(design.samples, sigma)
+    variance = sigma**2 if sigma is not None else float(noise.pooled[0])
+    nu = float(noise.nu[0])
+    known = nu >= MINIMUM_NU and variance > 0
+    source = "user" if sigma is not None else "replicates" if known else _why_no_sigma(nu)
+    edges = None
+    if len(finished) >= MINIMUM_LRS:
+        tested = _design(table.where(table.ok + table.diverged > 0), lr)
+        edges = find_edges(tested, delta, sigma=sigma if known else delta / 2, step=_STEP)
+    low, high, plateau = _answers(edges, len(finished), known, source)
+    inner, outer = _inner_outer(low, high)
+    return LrInterval(
+        global_batch=batch,
+        epochs=epochs,
+        delta=delta,
+        sigma=float(np.sqrt(variance)) if known else None,
+        sigma_source=source,
+        sigma_nu=nu if known and np.isfinite(nu) else None,
+        plateau=plateau,
+        low=low,
+        high=high,
+        inner=inner,
+        outer=outer,
+        verdicts=_verdicts(table, design, delta, variance if known else None, nu),
+        add=_lrs_to_add(design.x, table, low, high),
+        sensitivity=_sensitivity(table.mean[finished]),
+    )
+
+
+def _design(table: Cells, lr: str) -> Design:
+    """Cells as one replicate of a design, NaN for the seeds that a cell lacks."""
+    most = max((len(sample) for sample in table.samples), default=0)
+    samples = np.full((1, len(table), max(most, 1)), np.nan)
+    for i, sample in enumerate(table.samples):
+        samples[0, i, : len(sample)] = sample
+    return Design(x=np.log2(table.keys[lr]), samples=samples, diverged=table.diverged[None])
+
+
+def _why_no_sigma(nu: float) -> str:
+    if nu >= MINIMUM_NU:
+        return "all seeds of each LR have the same accuracy: no noise to estimate"
+    return f"{nu:.0f} spare seeds, {MINIMUM_NU} needed; add seeds or state sigma"
+
+
+def _answers(
+    edges: Edges | None, finished: int, known: bool, source: str
+) -> tuple[Answer, Answer, Answer]:
+    """Lower edge, upper edge (as LRs) and plateau (percent)."""
+    if edges is None:
+        none = not_identified(f"{finished} LRs finished, {MINIMUM_LRS} needed for a curve")
+        return none, none, none
+    low = _edge_answer(edges.low[0], edges.low_limits[0], known, source, upper=False)
+    high = _edge_answer(edges.high[0], edges.high_limits[0], known, source, upper=True)
+    half = _NORMAL_95 * float(edges.plateau_se[0])
+    height = float(edges.plateau[0])
+    interval = Interval(low=height - half, high=height + half) if known else None
+    kind = Kind.BOUNDED if known else Kind.NO_SIGMA
+    plateau = Answer(
+        kind=kind, value=height, interval=interval, unit="%", reason=_reason(known, source)
+    )
+    return low, high, plateau
+
+
+def _reason(known: bool, source: str) -> str:
+    return "" if known else source
+
+
+def _edge_answer(
+    edge: float, limits: FloatArray, known: bool, source: str, *, upper: bool
+) -> Answer:
+    value = float(np.exp2(edge)) if np.isfinite(edge) else None
+    ends = [float(np.exp2(limit)) if np.isfinite(limit) else None for limit in limits]
+    interval = Interval(low=ends[0], high=ends[1]) if known else None
+    if value is None:
+        side = "above" if upper else "below"
+        kind = Kind.CENSORED_HIGH if upper else Kind.CENSORED_LOW
+        reason = f"accuracy has not fallen by delta at the end of the grid; the edge lies {side} it"
+        return Answer(kind=kind, interval=interval, reason=reason)
+    if interval is None:
+        return Answer(kind=Kind.NO_SIGMA, value=value, reason=source)
+    if interval.low is not None and interval.high is not None:
+        return Answer(kind=Kind.BOUNDED, value=value, interval=interval)
+    if upper and interval.low is not None:
+        reason = "an edge beyond the largest LR tried is not excluded"
+        return Answer(kind=Kind.AT_LEAST, value=value, interval=interval, reason=reason)
+    reason = "an edge beyond the grid is not excluded"
+    return Answer(kind=Kind.UNBOUNDED, value=value, interval=interval, reason=reason)
+
+
+def _inner_outer(low: Answer, high: Answer) -> tuple[Interval | None, Interval]:
+    """LRs that are surely good, and LRs that may be."""
+    outer = Interval(
+        low=None if low.interval is None else low.interval.low,
+        high=None if high.interval is None else high.interval.high,
+    )
+    start = None if low.interval is None else low.interval.high
+    end = None if high.interval is None else high.interval.low
+    if start is None or end is None or start > end:
+        return None, outer
+    return Interval(low=start, high=end), outer
+
+
+def _verdicts(
+    table: Cells, design: Design, delta: float, variance: float | None, nu: float
+) -> tuple[LrVerdict, ...]:
+    lrs, ok, mean = np.exp2(design.x), table.ok, table.mean
+    divergence = divergence_table(lrs, table.diverged, ok + table.diverged)
+    past = _beyond_takeover(table)
+    gaps = None if variance is None else _gaps(mean, ok, variance, nu)
+    verdicts = []
+    for i in range(len(table)):
+        gap = None if gaps is None or not ok[i] else Interval(low=gaps[0][i], high=gaps[1][i])
+        verdict: Verdict = "undecided (pruned)" if table.pruned[i] and not ok[i] else "undecided"
+        if past[i] or (gap is not None and gap.low is not None and gap.low > delta):
+            verdict = "out"
+        elif gap is not None and gap.high is not None and gap.high < delta:
+            verdict = "in"
+        verdicts.append(
+            LrVerdict(
+                lr=float(lrs[i]),
+                accuracy=float(mean[i]) if ok[i] else None,
+                ok=int(ok[i]),
+                diverged=divergence[i],
+                pruned=int(table.pruned[i]),
+                gap=gap,
+                verdict=verdict,
+            )
+        )
+    return tuple(verdicts)
+
+
+def _beyond_takeover(table: Cells) -> FloatArray:
+    """Whether each LR is past the LR of P(diverge) = 1/2 at 95 % confidence."""
+    n = len(table)
+    best = int(np.nanargmax(table.mean)) if np.any(table.ok > 0) else 0
+    above = np.arange(n) >= best
+    runs = np.where(above, table.ok + table.diverged, 0.0)
+    deviance = takeover_deviance(np.where(above, table.diverged, 0.0), runs)
+    allowed = np.flatnonzero(deviance <= stats.chi2.ppf(0.95, 1))
+    return np.asarray(np.arange(n) >= allowed[-1])
+
+
+def _gaps(mean: FloatArray, ok: FloatArray, variance: float, nu: float) -> FloatArray:
+    """Simultaneous limits (2, n) of best minus own mean: multiple comparison with the best.
+
+    Hsu 1996, chapter 4, with the one-sided Dunnett quantile of every cell simulated.
+    """
+    n = len(mean)
+    pair = (ok > 0)[:, None] & (ok > 0) & ~np.eye(n, dtype=bool)
+    if not pair.any():
+        return np.zeros((2, n))
+    share = 1.0 / np.maximum(ok, 1.0)
+    se = np.sqrt(variance * (share[:, None] + share))
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((_DRAWS, n)) * np.sqrt(variance * share)
+    scale = np.ones(_DRAWS) if np.isinf(nu) else np.sqrt(rng.chisquare(nu, _DRAWS) / nu)
+    excess = np.where(pair, (z[:, :, None] - z[:, None, :]) / se, -np.inf)
+    largest = np.max(excess, axis=1, where=pair, initial=-np.inf) / scale[:, None]
+    q = np.quantile(np.where(np.isfinite(largest), largest, 0.0), 0.95, axis=0)
+    filled = np.where(ok > 0, mean, 0.0)
+    behind = filled[:, None] - filled  # [j, i]: how far i lies behind j
+    low = np.max(behind - q * se, axis=0, where=pair, initial=0.0)
+    may_be_best = low <= 0.0
+    rivals = pair & may_be_best[:, None]
+    high = np.max(behind + q[:, None] * se, axis=0, where=rivals, initial=0.0)
+    return np.stack([low, high])
+
+
+def _lrs_to_add(x: FloatArray, table: Cells, low: Answer, high: Answer) -> tuple[float, ...]:
+    """Two half-octave steps past each end of the grid that does not bracket its edge."""
+    finished = np.flatnonzero(table.ok > 0)
+    if not len(finished):
+        return tuple(float(2.0 ** (x[0] - step)) for step in (1.0, 0.5)) if len(x) else ()
+    best = int(np.nanargmax(table.mean))
+    add = []
+    if best == finished[0] or low.kind is Kind.CENSORED_LOW or _open(low, upper=False):
+        add += [x[0] - 1.0, x[0] - 0.5]
+    bracketed = bool(np.any(table.diverged[best:] > 0))
+    if not bracketed and (best == finished[-1] or _open(high, upper=True)):
+        add += [x[-1] + 0.5, x[-1] + 1.0]
+    return tuple(float(2.0**position) for position in add)
+
+
+def _open(answer: Answer, *, upper: bool) -> bool:
+    if answer.interval is None:
+        return answer.kind in (Kind.CENSORED_HIGH, Kind.CENSORED_LOW)
+    return (answer.interval.high if upper else answer.interval.low) is None
+
+
+def _sensitivity(means: FloatArray) -> float | None:
+    return float(np.mean(np.max(means) - means)) if len(means) else None
+
+
+def width_ratio(one: LrInterval, other: LrInterval) -> Answer:
+    """Width of one interval over that of another, both in octaves; 95 % by Fieller's theorem.
+
+    Both must bracket their optimum on both sides (PROTOCOL.md 11), else they are not comparable.
+    """
+    widths = []
+    for interval in (one, other):
+        ends = [interval.low, interval.high]
+        if any(end.kind is not Kind.BOUNDED for end in ends):
+            return not_identified("not comparable: a grid does not bracket its own optimum")
+        position = [float(np.log2(end.value)) for end in ends if end.value is not None]
+        half = [end.interval.map(np.log2).width / 2 for end in ends if end.interval is not None]
+        widths.append((position[1] - position[0], sum((h / _NORMAL_95) ** 2 for h in half)))
+    (top, top_variance), (bottom, bottom_variance) = widths
+    interval_of_ratio = fieller(top, bottom, top_variance, bottom_variance)
+    kind = Kind.BOUNDED if np.isfinite(interval_of_ratio.width) else Kind.UNBOUNDED
+    return Answer(kind=kind, value=top / bottom, interval=interval_of_ratio)
