@@ -121,7 +121,9 @@ class WorkerProcess:
     def _train(self, trial: TrialSpec, control: TrialControl) -> TrialResult:
         if requests.prune_requested(self.run, trial.trial_id):
             return _nothing_done("pruned", cause="user")
-        return self.trainer.train(trial, control)
+        result = self.trainer.train(trial, control)
+        # Who asked for it is known here only: the pruner or the user.
+        return replace(result, cause=control.stop_reason) if result.status == "pruned" else result
 
     def _after_failure(
         self, queued: QueuedTrial, trial: TrialSpec, claim: Claim, error: Exception

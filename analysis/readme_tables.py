@@ -1,0 +1,46 @@
+"""Writes the tables of README.md that are made from code, between their markers.
+
+    python analysis/readme_tables.py          rewrite README.md
+    python analysis/readme_tables.py --check  exit 1 if it would change
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from lars_sweep.outcomes.schema import CURVES, LAYERS, OUTCOMES, SCHEMA_VERSION, Column
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def schema_table(columns: tuple[Column, ...]) -> str:
+    """One outcome table's columns as Markdown."""
+    lines = ["| column | dtype | unit | null | meaning |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{c.name}` | {c.dtype} | {c.unit} | {'yes' if c.nullable else ''} | {c.meaning} |"
+        for c in columns
+    ]
+    return "\n".join(lines)
+
+
+def with_tables(text: str) -> str:
+    """The README with its generated parts up to date."""
+    tables = {"outcomes": OUTCOMES, "curves": CURVES, "layers": LAYERS}
+    parts = {name: schema_table(columns) for name, columns in tables.items()}
+    parts["schema-version"] = f"Schema version {SCHEMA_VERSION}."
+    for name, part in parts.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        pattern = re.escape(begin) + r".*?" + re.escape(end)
+        text, found = re.subn(pattern, lambda _, p=part: f"{begin}\n{p}\n{end}", text, flags=re.S)
+        assert found == 1, f"README.md must have one {begin} … {end}"
+    return text
+
+
+if __name__ == "__main__":
+    before = README.read_text()
+    after = with_tables(before)
+    if "--check" in sys.argv:
+        sys.exit(before != after)
+    README.write_text(after)
