@@ -1,0 +1,52 @@
+"""Fixtures that more than one area uses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lars_sweep.rundir.layout import RunDir
+from runkit import make_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    """A planned run of 12 trials; nothing has been done."""
+    return make_run(tmp_path)
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a file system of its own with these options, as in ``size=256k``."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    mounted: list[Path] = []
+
+    def mount(options: str) -> Path:
+        place = tmp_path / f"tmpfs-{len(mounted)}"
+        place.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            pytest.skip(f"cannot mount here: {done.stderr.strip()}")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.fixture
+def remount() -> Callable[[Path, str], None]:
+    """Changes the options of a mounted file system, as in ``ro``."""
+
+    def change(place: Path, options: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{options}", place], check=True)
+
+    return change
