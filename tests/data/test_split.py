@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -13,6 +13,7 @@ from lars_sweep.data import load_dataset, validation_split
 LABELS = hnp.arrays(np.int64, st.integers(1, 400), elements=st.integers(0, 12))
 
 
+@settings(deadline=None)
 @given(labels=LABELS, share=st.floats(0, 0.99))
 def test_both_parts_together_are_the_whole(labels: np.ndarray, share: float) -> None:
     train, val = validation_split(labels, share)
@@ -22,6 +23,7 @@ def test_both_parts_together_are_the_whole(labels: np.ndarray, share: float) -> 
     assert np.all(np.diff(val) > 0)
 
 
+@settings(deadline=None)
 @given(labels=LABELS, share=st.floats(0, 0.99))
 def test_every_class_gives_its_share(labels: np.ndarray, share: float) -> None:
     _, val = validation_split(labels, share)

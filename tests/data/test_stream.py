@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lars_sweep.data import epoch_order, random_key, splitmix64
@@ -39,6 +39,7 @@ def test_keys_differ_in_every_argument(other: tuple[int, str]) -> None:
     assert random_key(*other) != random_key(0, "order", 0)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**63), epoch=st.integers(0, 10**6), samples=st.integers(0, 3000))
 def test_an_epoch_visits_every_sample_once(seed: int, epoch: int, samples: int) -> None:
     order = epoch_order(seed, epoch, samples)
