@@ -117,8 +117,7 @@ def merged(job_id: str, queued: JobState | None, runs: Sequence[Run]) -> JobStat
         return JobState(
             job_id=job_id,
             state=last.state,
-            # A job cancelled while it waited keeps the reason of its waiting.
-            reason=queued.reason if queued and last.state is not State.CANCELLED else "",
+            reason=queued.reason if queued else "",
             nodes=last.nodes,
             restarts=len(runs) - 1,
             exit_status=last.exit_status,
@@ -133,9 +132,12 @@ def merged(job_id: str, queued: JobState | None, runs: Sequence[Run]) -> JobStat
 
 def _reason(words: str, reason: str) -> str:
     """Why it stands so; for the rarer states (COMPLETING, SUSPENDED) their own name says it."""
+    state = state_of(words)
+    if state is State.CANCELLED:
+        return ""  # SLURM leaves the reason of its waiting there
     if reason != "None":
         return reason
-    return words if state_of(words).live and words not in ("PENDING", "RUNNING") else ""
+    return words if state.live and words not in ("PENDING", "RUNNING") else ""
 
 
 def _ended(runs: Sequence[Run]) -> tuple[State, ...]:
@@ -148,7 +150,7 @@ def _exit(exit_code: str, state: State) -> Mapping[str, int | None]:
     if state.live:
         return {"exit_status": None, "exit_signal": None}
     status, _, number = exit_code.partition(":")
-    return {"exit_status": int(status), "exit_signal": int(number or 0)}
+    return {"exit_status": int(status or 0), "exit_signal": int(number or 0)}
 
 
 def _real_nodes(nodes: str) -> str:
