@@ -29,7 +29,7 @@ class Form(BaseModel):
 
 
 class LogRange(Form):
-    """``{log = [low, high], points = n}``: evenly spaced in the logarithm."""
+    """``{log = [low, high], points = n}``: n values, evenly spaced in the logarithm."""
 
     log: tuple[float, float]
     """Both ends, each > 0, low first."""
@@ -38,7 +38,7 @@ class LogRange(Form):
 
 
 class LinearRange(Form):
-    """``{linear = [low, high], points = n}``: evenly spaced."""
+    """``{linear = [low, high], points = n}``: n values, evenly spaced."""
 
     linear: tuple[float, float]
     """Both ends, low first."""
@@ -47,7 +47,7 @@ class LinearRange(Form):
 
 
 class Coupled(Form):
-    """``{scale = "sqrt", from_batch = 256, from_lr = 0.1, times = …}``: follows the batch.
+    """``{scale = "sqrt", from_batch = 256, from_lr = 0.1, times = [0.5, 1, 2]}``: base_lr only.
 
     γ0 = from_lr · (B / from_batch)^p · times with p = 1 (linear) or 1/2 (sqrt).
     """
@@ -68,7 +68,7 @@ class Coupled(Form):
 
 
 class Quantity(Form):
-    """A value with its unit, ``{epochs = 5}``; exactly one unit, with one value or a list."""
+    """``{epochs = 5}``: a value or a list with its unit, epochs, steps, share or lr."""
 
     epochs: Value | tuple[Value, ...] | None = None
     """Passes over the training part."""
@@ -86,14 +86,14 @@ class Quantity(Form):
 
 
 class ByBatch(Form):
-    """``{by_batch = {512 = …, 4096 = …}}``: an axis of its own for each global batch."""
+    """``{by_batch = {512 = 2, 4096 = [8, 10]}}``: an axis of its own for each global batch."""
 
     by_batch: dict[int, "Axis"]
     """One entry for each global batch of the sweep."""
 
 
 class ByOptimizer(Form):
-    """``{by_optimizer = {sgd = …, lars = …}}``: an axis of its own for each optimizer."""
+    """``{by_optimizer = {sgd = 0.1, lars = 5}}``: an axis of its own for each optimizer."""
 
     by_optimizer: dict[Optimizer, "Axis"]
     """One entry for each optimizer of the sweep, or for those that have the field at all."""

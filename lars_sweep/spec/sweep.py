@@ -140,8 +140,8 @@ class SeedsSection(Section):
     list: tuple[Annotated[int, Field(ge=0, lt=2**48)], ...] | None = None
     """The seeds themselves instead of their count, as for confirmation with fresh ones."""
     paired: bool = False
-    """false: every point derives its own random numbers from a seed, so points are independent.
-    true: a seed means the same random numbers at every point, to be analysed by blocks."""
+    """false: each point derives random numbers of its own from a seed, so points are independent.
+    true: a seed gives the same random numbers at every point, to be analysed by blocks."""
 
     @model_validator(mode="after")
     def _one_way(self) -> "SeedsSection":

@@ -96,8 +96,9 @@ def test_users_model_gives_a_safe_name(sweep: Sweep) -> None:
         ('{ scale = "sqrt", from_batch = 256, from_lr = 0.1 }', [0.05]),
         ('{ scale = "sqrt", from_batch = 128, from_lr = 1, times = [1, 2] }', [0.707107, 1.41421]),
         (
-            '{ scale = "linear", from_batch = 8, from_lr = 1, times = { log = [1, 9], points = 2 } }',
-            [8.0, 72.0],
+            '{ scale = "linear", from_batch = 8, from_lr = 2, '
+            "times = { log = [1, 9], points = 2 } }",
+            [16.0, 144.0],
         ),
     ],
 )
