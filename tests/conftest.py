@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from runkit import make_run
 
 from lars_sweep.rundir.layout import RunDir
-from runkit import make_run
 
 
 @pytest.fixture

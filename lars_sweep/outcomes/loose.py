@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lars_sweep.outcomes.schema import OUTCOMES
+from lars_sweep.outcomes.tables import TableName, check_row
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.failpoints import failpoint
 from lars_sweep.rundir.layout import RunDir
@@ -30,9 +31,27 @@ class Outcome:
     def trial_id(self) -> str:
         return str(self.row["trial_id"])
 
+    @property
+    def rows(self) -> Mapping[TableName, Sequence[Row]]:
+        """Its rows of each table."""
+        named = {"trial_id": self.trial_id}
+        return {
+            "outcomes": [self.row],
+            "curves": [{**named, **row} for row in self.curve],
+            "layers": [{**named, **row} for row in self.layers],
+        }
+
 
 def publish_outcome(run: RunDir, outcome: Outcome) -> bool:
-    """Make the outcome durable; False if this trial has one already (the first one stands)."""
+    """Make the outcome durable; False if this trial has one already (the first one stands).
+
+    Raises:
+        ValueError: a row breaks the schema; published, it would make the whole run unreadable.
+        RunError: it cannot be written.
+    """
+    for table, rows in outcome.rows.items():
+        for checked in rows:
+            check_row(table, checked)
     row = dict(outcome.row)
     for name in _TIMESTAMPS:
         moment = row[name]

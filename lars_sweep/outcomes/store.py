@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lars_sweep.errors import OutcomeError
-from lars_sweep.outcomes.loose import Outcome, loose_ids, read_loose
+from lars_sweep.outcomes.loose import Outcome, Row, loose_ids, read_loose
 from lars_sweep.outcomes.schema import SCHEMA_VERSION
-from lars_sweep.outcomes.tables import TableName, arrow_schema, to_table
+from lars_sweep.outcomes.tables import COLUMNS, TableName, arrow_schema, to_table
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.layout import RunDir
 
@@ -135,17 +135,10 @@ def concat_unique(parts: Sequence[pa.Table]) -> pa.Table | None:
     return pa.concat_tables(pieces) if pieces else None
 
 
-def _rows(table: TableName, outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
-    if table == "outcomes":
-        return [dict(outcome.row) for outcome in outcomes]
-    return [
-        {"trial_id": outcome.trial_id, **row}
-        for outcome in outcomes
-        for row in (outcome.curve if table == "curves" else outcome.layers)
-    ]
-
-
 def to_tables(outcomes: Sequence[Outcome]) -> dict[TableName, pa.Table]:
     """The three tables of these outcomes."""
-    names: tuple[TableName, ...] = ("outcomes", "curves", "layers")
-    return {name: to_table(name, _rows(name, outcomes)) for name in names}
+    return {name: to_table(name, _rows(name, outcomes)) for name in COLUMNS}
+
+
+def _rows(table: TableName, outcomes: Sequence[Outcome]) -> list[Row]:
+    return [row for outcome in outcomes for row in outcome.rows[table]]

@@ -42,19 +42,24 @@ def arrow_schema(table: TableName) -> pa.Schema:
 
 
 def to_table(table: TableName, rows: Sequence[Mapping[str, object]]) -> pa.Table:
-    """Rows as an Arrow table; a missing or unknown column, or a null where none may be, raises."""
+    """Rows as an Arrow table; ValueError as for `check_row`."""
+    for row in rows:
+        check_row(table, row)
     schema = arrow_schema(table)
     arrays = [
         pa.array([row[field.name] for row in rows], type=field.type, from_pandas=False)
         for field in schema
     ]
-    for row in rows:
-        unknown = set(row) - set(schema.names)
-        if unknown:
-            raise ValueError(f"not in the {table} schema: {', '.join(sorted(unknown))}")
     made = pa.Table.from_arrays(arrays, schema=schema)
     made.validate(full=True)
-    for field, column in zip(schema, made.columns, strict=True):
-        if not field.nullable and column.null_count:
-            raise ValueError(f"{table}.{field.name} is null in {column.null_count} rows")
     return made
+
+
+def check_row(table: TableName, row: Mapping[str, object]) -> None:
+    """ValueError for a missing or unknown column, or a null where none may be."""
+    columns = COLUMNS[table]
+    if wrong := row.keys() ^ {column.name for column in columns}:
+        raise ValueError(f"not in the {table} schema or not in the row: {', '.join(sorted(wrong))}")
+    for column in columns:
+        if not column.nullable and row[column.name] is None:
+            raise ValueError(f"{table}.{column.name} is null")

@@ -104,18 +104,17 @@ class WorkerProcess:
         )
         try:
             result = self._train(trial, control)
-        except RunError:
-            raise  # the run directory itself fails: no other trial would fare better
-        except Exception as error:
-            logger.exception("trial %s failed", queued.trial_id)
-            self._after_failure(queued, trial, claim, error)
-        else:
             if claims.is_superseded(self.run.claims, claim):
                 logger.warning("trial %s: attempt %d superseded", claim.trial_id, claim.attempt)
             elif result.status == "interrupted":
                 claims.release(self.run.claims, claim, control.stop_reason or "interrupted")
             else:
                 self._publish(queued, trial, claim, result)
+        except RunError:
+            raise  # the run directory itself fails: no other trial would fare better
+        except Exception as error:
+            logger.exception("trial %s failed", queued.trial_id)
+            self._after_failure(queued, trial, claim, error)
         self._record = replace(control.worker, trials_done=self._record.trials_done)
 
     def _train(self, trial: TrialSpec, control: TrialControl) -> TrialResult:

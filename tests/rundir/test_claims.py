@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runkit import in_parallel
 
 from lars_sweep.rundir import claims, publish
 from lars_sweep.rundir.claims import Holding
-from runkit import in_parallel
 
 TRIAL = "0123456789abcdef"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runkit import in_parallel
 
 from lars_sweep.errors import RunError
 from lars_sweep.rundir.layout import DIRECTORIES, RunDir, create_run, open_run
-from runkit import in_parallel
 
 PLAN: dict[str, object] = {
     "sweep": "s", "spec_hash": "a" * 64, "trainer": "noop", "facts": {"content_id": "d"},
@@ -68,7 +68,7 @@ def test_the_same_sweep_on_other_ground_is_refused(
 
 def test_a_directory_with_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(RunError, match="holds 'thesis.tex' and is no run directory"):
+    with pytest.raises(RunError, match=r"holds 'thesis\.tex' and is no run directory"):
         create_run(tmp_path, PLAN)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -82,7 +82,7 @@ def test_a_directory_whose_making_was_cut_off_is_taken_over(tmp_path: Path) -> N
 @pytest.mark.parametrize("inside", ["", "run"])
 def test_a_file_in_the_way_is_explained(tmp_path: Path, inside: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="is a file already|of the path is a file"):
+    with pytest.raises(RunError, match=r"is a file already|of the path is a file"):
         create_run(tmp_path / "file" / inside, PLAN)
 
 
@@ -108,7 +108,7 @@ def test_a_full_disk_leaves_no_run(tmpfs: Callable[[str], Path]) -> None:
 def test_no_run_is_said_with_what_makes_one(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RunError, match="no plan.json in it.*lars-sweep launch"):
+    with pytest.raises(RunError, match=r"no plan\.json in it.*lars-sweep launch"):
         open_run(tmp_path / path)
 
 

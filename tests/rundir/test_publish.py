@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from runkit import in_parallel, temporaries
 
 from lars_sweep.errors import RunError
 from lars_sweep.rundir import publish
-from runkit import in_parallel, temporaries
 
 
 def _publish_all(directory: Path, me: int, names: int) -> list[int]:
