@@ -60,7 +60,7 @@ def _of_sweep(spec: SweepSpec) -> Iterator[str]:
 def _of_length(trials: Sequence[TrialSpec]) -> Iterator[str]:
     share = max(trial.global_batch / trial.samples for trial in trials)
     if share > LARGEST_SHARE:
-        yield f"B/N = {share:.2f} > {LARGEST_SHARE}: too few steps per epoch (protocol 2)"
+        yield f"B/N = {share:.3g} > {LARGEST_SHARE}: too few steps per epoch (protocol 2)"
     steps = min(trial.steps for trial in trials)
     if steps < FEWEST_STEPS:
         yield f"S = {steps} < {FEWEST_STEPS} steps (protocol 2)"

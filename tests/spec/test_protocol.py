@@ -45,7 +45,7 @@ def test_nothing_to_warn_of(warn: Warn) -> None:
 
 def test_short_runs(warn: Warn) -> None:
     assert warn("space.global_batch=3200", "training.momentum=0.5", "space.epochs=20") == [
-        "lars-B3200-E20: B/N = 0.26 > 0.2: too few steps per epoch (protocol 2)",
+        "lars-B3200-E20: B/N = 0.256 > 0.2: too few steps per epoch (protocol 2)",
         "lars-B3200-E20: S = 79 < 100 steps (protocol 2)",
         "lars-B3200-E20: warm-up of 4 < 5 steps (protocol 2)",
     ]
