@@ -64,13 +64,11 @@ def resume(
     from lars_sweep.cli.talk import say
     from lars_sweep.outcomes.seal import seal_all, set_aside_unreadable
     from lars_sweep.rundir.layout import open_run
-    from lars_sweep.rundir.requests import withdraw_stop
 
     opened = open_run(run)
     for moved in set_aside_unreadable(opened):
         say(f"set aside: {moved}")
     seal_all(opened)
-    withdraw_stop(opened)
     _start(opened, profile, workers, data_dir)
     if wait:
         _wait_and_report(opened)
@@ -83,7 +81,9 @@ def _start(run: "RunDir", profile: str, workers: int | None, data_dir: Path | No
     from lars_sweep.cluster.loading import load_profile
     from lars_sweep.dispatch.status import run_status
     from lars_sweep.dispatch.submit import submit_workers
+    from lars_sweep.rundir.requests import withdraw_stop
 
+    withdraw_stop(run)
     status = run_status(run)
     left = status.trials - status.finished
     if left == 0:

@@ -12,8 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lars_sweep.cli.talk import duration, say
+from lars_sweep.cli.talk import duration, plural, say
 from lars_sweep.dispatch.status import RunStatus, StratumStatus, run_status
+from lars_sweep.errors import RunError
 
 if TYPE_CHECKING:
     from lars_sweep.rundir.layout import RunDir
@@ -23,9 +24,10 @@ LOG_LINE_S = 15.0
 
 
 def watch(run: RunDir) -> bool:
-    """Follow the run until all trials are finished or no worker is left; whether all are finished.
+    """Follow the run until all trials are finished; False after Ctrl-C, which ends only the view.
 
-    Ctrl-C ends the view and leaves the workers running.
+    Raises:
+        RunError: no worker is left, but trials are.
     """
     try:
         status = _follow_on_screen(run) if sys.stderr.isatty() else _follow_in_log(run)
@@ -34,9 +36,10 @@ def watch(run: RunDir) -> bool:
             f"stop them: `lars-sweep cancel {run.path}`")  # fmt: skip
         return False
     if status.finished < status.trials:
-        say(f"no worker is left, {status.trials - status.finished} trials are not finished: "
-            f"see {run.logs}, then `lars-sweep resume {run.path}`")  # fmt: skip
-        return False
+        raise RunError(
+            f"no worker is left, {plural(status.trials - status.finished, 'trial')} not finished: "
+            f"see {run.logs}, then `lars-sweep resume {run.path}`"
+        )
     return True
 
 

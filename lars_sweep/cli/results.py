@@ -17,6 +17,8 @@ def collect(
     table: Annotated[str, typer.Option("--table", help="outcomes, curves or layers.")] = "outcomes",
 ) -> None:
     """Write one table of a run as a single Parquet file."""
+    from functools import partial
+
     import pyarrow.parquet as pq
 
     from lars_sweep.cli.talk import plural, say
@@ -24,14 +26,13 @@ def collect(
     from lars_sweep.outcomes.store import load_table
     from lars_sweep.outcomes.tables import COLUMNS
     from lars_sweep.rundir.layout import open_run
+    from lars_sweep.rundir.publish import publish_file
 
     name = next((known for known in COLUMNS if known == table), None)
     if name is None:
         raise SpecError(f"--table: got {table!r}; allowed: {', '.join(COLUMNS)}")
     content = load_table(open_run(run), name)
-    temporary = out.with_name(f".tmp-{out.name}")
-    pq.write_table(content, temporary, compression="zstd")
-    temporary.replace(out)
+    publish_file(out, partial(pq.write_table, content, compression="zstd"))
     say(f"{plural(content.num_rows, 'row')} in {out}")
 
 

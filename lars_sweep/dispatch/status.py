@@ -87,10 +87,12 @@ def run_status(run: RunDir) -> RunStatus:
     plan = load_plan(run)
     known = list(workers.read_workers(run.workers))
     alive = [worker for worker in known if workers.is_gone(worker) is not True]
-    held = claims.holdings(run.claims)  # before outcomes: a trial sealed meanwhile has a row
+    held = dict(claims.holdings(run.claims))  # before outcomes: a trial sealed meanwhile has a row
     columns = ["stratum", "status", "accuracy_val", "device_s"]
     rows = load_table(run, "outcomes", columns).to_pylist()
-    strata = _strata(plan, _queue(run, plan), rows, held, alive)
+    for row in rows:
+        held.pop(str(row["trial_id"]), None)
+    strata = _strata(plan, _queue(run, plan), rows, _states(run, held, alive))
     left = _device_s_left(strata, rows)
     spent = sum(row["device_s"] for row in rows) + sum(_spent_now(run, worker) for worker in alive)
     devices = sum(worker.devices for worker in alive)
@@ -118,29 +120,35 @@ def _queue(run: RunDir, plan: Plan) -> Sequence[QueuedTrial]:
     return known_queue(run, plan)
 
 
+def _states(run: RunDir, held: Mapping[str, Holding], alive: Sequence[Worker]) -> dict[str, str]:
+    """What each claimed trial without an outcome is: running or interrupted."""
+    at_work = {worker.worker_id for worker in alive}
+    states = {}
+    for trial_id, holding in held.items():
+        claim = claims.read_claim(run.claims, trial_id, holding.attempt)
+        is_running = claim is not None and claim.worker_id in at_work and not holding.released
+        states[trial_id] = "running" if is_running else "interrupted"
+    return states
+
+
 def _strata(
     plan: Plan,
     queue: Sequence[QueuedTrial],
     rows: Sequence[Mapping[str, object]],
-    held: Mapping[str, Holding],
-    alive: Sequence[Worker],
+    states: Mapping[str, str],
 ) -> list[StratumStatus]:
     counts: dict[str, dict[str, int]] = {name: {} for name in plan.strata_names}
     best: dict[str, float] = {}
-    finished = set()
     for row in rows:
         name, status = str(row["stratum"]), str(row["status"])
         counts[name][status] = counts[name].get(status, 0) + 1
-        finished.add(row["trial_id"])
         accuracy = row["accuracy_val"]
         if status == "ok" and isinstance(accuracy, float):
             best[name] = max(accuracy, best.get(name, accuracy))
     planned = dict.fromkeys(plan.strata_names, 0)
-    running_now = {worker.trial_id for worker in alive if worker.state == "running"}
     for queued in queue:
         planned[queued.stratum] += 1
-        if queued.trial_id in held and queued.trial_id not in finished:
-            state = "running" if queued.trial_id in running_now else "interrupted"
+        if (state := states.get(queued.trial_id)) is not None:
             counts[queued.stratum][state] = counts[queued.stratum].get(state, 0) + 1
     if plan.is_adaptive:
         planned = dict.fromkeys(planned, plan.points_per_stratum * len(plan.seeds))

@@ -11,13 +11,23 @@ from typing import Any
 
 from lars_sweep.cluster.layout import worker_layout
 from lars_sweep.cluster.profile import Profile
-from lars_sweep.dispatch.alive import SETTLE_S, live_workers, on_their_way
+from lars_sweep.dispatch.alive import live_workers, on_their_way
 from lars_sweep.dispatch.entry import run_worker
-from lars_sweep.dispatch.launches import Launch, read_launches, record_intent, record_jobs
+from lars_sweep.dispatch.launches import (
+    Launch,
+    read_launch,
+    read_launches,
+    record_intent,
+    record_jobs,
+)
 from lars_sweep.dispatch.local import DetachedLocalExecutor
 from lars_sweep.errors import LaunchError
+from lars_sweep.rundir import workers
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.worker.order import WorkOrder
+
+CUT_OFF_S = 10.0
+"""A launch that has not said for so long what it submitted never will."""
 
 
 def submit_workers(
@@ -40,11 +50,11 @@ def submit_workers(
     Raises:
         LaunchError: submission failed.
     """
-    _wait_for_unfinished_launch(run)
-    missing = wanted - len(live_workers(run)) - on_their_way(run)
-    if missing <= 0:
+    if profile.executor != "local":
+        raise LaunchError(f"profile {profile.name}: executor {profile.executor!r} is not built yet")
+    launch = _agree(run, profile, wanted)
+    if launch is None:
         return None
-    launch = Launch(executor=profile.executor, profile=profile.name, workers=missing)
     order = WorkOrder(
         run=run.path,
         executor=profile.executor,
@@ -53,13 +63,42 @@ def submit_workers(
         time_limit_s=60.0 * profile.job.time_limit_min,
         import_path=tuple(import_path),
     )
-    record_intent(run, launch)
-    return record_jobs(run, launch, _submit(run, profile, order, missing))
+    return record_jobs(run, launch, _submit(run, profile, order, launch.workers))
+
+
+def _agree(run: RunDir, profile: Profile, wanted: int) -> Launch | None:
+    """Record what this launch is going to submit; None if nothing is missing.
+
+    Launches at once count each other's workers, for the record's number is the lock.
+    """
+    while True:
+        launches = read_launches(run)
+        for launch in launches:
+            _wait_until_through(run, launch)
+        missing = wanted - len(live_workers(run)) - on_their_way(run)
+        if missing <= 0:
+            return None
+        launch = Launch(
+            number=1 + max((launch.number for launch in launches), default=0),
+            executor=profile.executor,
+            profile=profile.name,
+            workers=missing,
+        )
+        if record_intent(run, launch):
+            return launch
+
+
+def _wait_until_through(run: RunDir, launch: Launch) -> None:
+    """Let a launch that is under way, or was cut off on it, show its workers first."""
+    while time.time() - launch.at < CUT_OFF_S and not launch.job_ids:
+        started = [w for w in workers.read_workers(run.workers) if w.started_at > launch.at]
+        if len(started) >= launch.workers:
+            return
+        time.sleep(0.1)
+        launch = read_launch(run, launch.number)
 
 
 def _submit(run: RunDir, profile: Profile, order: WorkOrder, count: int) -> list[str]:
-    if profile.executor != "local":
-        raise LaunchError(f"profile {profile.name}: executor {profile.executor!r} is not built yet")
     executor = DetachedLocalExecutor(folder=run.logs / "%j")
     executor.update_parameters(timeout_min=profile.job.time_limit_min, signal_delay_s=30)
     try:
@@ -83,10 +122,3 @@ def _environment(threads: int | None) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def _wait_for_unfinished_launch(run: RunDir) -> None:
-    """Let a launch that was cut off between submission and its record show its workers first."""
-    for launch in read_launches(run):
-        if not launch.job_ids:
-            time.sleep(max(0.0, min(SETTLE_S, launch.at + SETTLE_S - time.time())))
