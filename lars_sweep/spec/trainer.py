@@ -78,7 +78,7 @@ class LayerNorms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """How one attempt ended. ``interrupted`` is no outcome: the trial goes on in a later attempt."""
+    """How one attempt ended; ``interrupted`` is no outcome, a later attempt goes on with it."""
 
     status: Literal["ok", "diverged", "pruned", "interrupted"]
     cause: str | None = None
