@@ -1,11 +1,12 @@
 """Augmentation of whole batches on the device; random numbers are a function of the stream.
 
-``none``      the image as it is.
-``minimal``   a shift of up to an eighth of the side (zero padding, random crop) and a horizontal
-              flip: the paper's "minimal augmentation" for images that have no border to crop.
-``extended``  a random part of 25-100 % of the area with an aspect ratio of 3/4-4/3, scaled back to
-              full size, and a horizontal flip: the paper's "random scale and aspect ratio", milder
-              than GoogLeNet's 8 % because small images have no detail to enlarge.
+``none``      the image, or its central crop where it is larger than the network's input.
+``minimal``   a random crop and a horizontal flip. Images without a border to crop get one first: an
+              eighth of their side, black.
+``extended``  a random part of the area with an aspect ratio of 3/4-4/3, scaled to the input's size,
+              and a horizontal flip. Files are cut before they are decoded, down to 8 % of their
+              area as for GoogLeNet; images that come decoded down to 25 %, because small ones have
+              no detail to enlarge.
 
 The flip belongs to both, as in the paper; it turns some digits into other shapes, so sweeps on
 digit-like data choose ``none``.
@@ -13,25 +14,77 @@ digit-like data choose ``none``.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from lars_sweep.data import random_key, splitmix64
+from lars_sweep.data import Dataset, random_key, splitmix64
+from lars_sweep.spec.trial import TrialSpec
+from lars_sweep.train.feed import DeviceSource
+from lars_sweep.train.numerics import Numerics
+from lars_sweep.train.stream import MicroBatch
 
-Augmentation = Literal["none", "minimal", "extended"]
+Uniform = NDArray[np.float64]
+"""(n, 5) numbers in [0, 1), a row per sample: two for the shape or row and column, …, the flip."""
 
 _DRAWS = 5
-_AREA = (0.25, 1.0)
+_LEAST_AREA_FILES = 0.08
+_LEAST_AREA_IMAGES = 0.25
 _ASPECT = (3 / 4, 4 / 3)
 
 
-def draws(seed: int, first_sample: int, stop_sample: int) -> NDArray[np.float64]:
-    """(n, 5) uniform numbers in [0, 1) for samples [first_sample, stop_sample) of the stream.
+class Preparation:
+    """From uint8 images to what the network sees, in training and in evaluation."""
+
+    def __init__(self, trial: TrialSpec, dataset: Dataset, size: int, numerics: Numerics) -> None:
+        """For a network whose input is size × size."""
+        self._trial, self._size, self._dtype = trial, size, numerics.dtype
+        shift, scale = (
+            torch.tensor(values, device=numerics.device, dtype=numerics.dtype).view(-1, 1, 1)
+            for values in (-dataset.mean / dataset.std, 1 / dataset.std)
+        )
+        self._shift, self._scale = shift, scale
+
+    def fetch(
+        self, source: DeviceSource, indices: NDArray[np.int64], item: MicroBatch
+    ) -> tuple[Tensor, Tensor]:
+        """Images and labels of a micro-batch on the device, not yet augmented.
+
+        Only the extended augmentation of files happens here: it saves decoding what is cut away.
+        """
+        if self._trial.augmentation == "extended" and source.decodes:
+            uniform = draws(self._trial.seed, item.first_sample, item.stop_sample)
+            return source.crops(indices, boxes(uniform, source.sizes(indices)), self._size)
+        return source.batch(indices)
+
+    def for_training(self, item: MicroBatch, source: DeviceSource, images: Tensor) -> Tensor:
+        """What `fetch` gave, augmented and normalised, channels_last."""
+        how = self._trial.augmentation
+        if how == "none":
+            return self.for_evaluation(images)
+        uniform = draws(self._trial.seed, item.first_sample, item.stop_sample)
+        if how == "minimal":
+            return self._normalised(shift_and_flip(images, self._size, uniform))
+        if source.decodes:
+            flip = torch.from_numpy(uniform[:, 4] < 0.5).to(images.device).view(-1, 1, 1, 1)
+            return self._normalised(torch.where(flip, images, images.flip(3)))
+        return self._normalised(rescale_and_flip(images.to(self._dtype), self._size, uniform))
+
+    def for_evaluation(self, images: Tensor) -> Tensor:
+        """The central crop, normalised, channels_last."""
+        margin = (images.shape[2] - self._size) // 2
+        centre = slice(margin, margin + self._size)
+        return self._normalised(images[:, :, centre, centre])
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        pixels = images.to(self._dtype, memory_format=torch.channels_last)
+        return torch.addcmul(self._shift, pixels, self._scale)
+
+
+def draws(seed: int, first_sample: int, stop_sample: int) -> Uniform:
+    """Uniform numbers for samples [first_sample, stop_sample) of the stream.
 
     A sample of the stream is one position of one atom of one step, so its numbers depend on neither
     rank nor micro-batch.
@@ -41,74 +94,51 @@ def draws(seed: int, first_sample: int, stop_sample: int) -> NDArray[np.float64]
     return (bits.astype(np.float64) * 2.0**-53).reshape(-1, _DRAWS)
 
 
-class Normalisation:
-    """uint8 pixels to standardised numbers: (x − mean) / std per channel."""
-
-    def __init__(
-        self,
-        mean: NDArray[np.float64],
-        std: NDArray[np.float64],
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        self._shift = torch.tensor(-mean / std, device=device, dtype=dtype).view(-1, 1, 1)
-        self._scale = torch.tensor(1 / std, device=device, dtype=dtype).view(-1, 1, 1)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """(n, C, H, W) uint8 or floating point pixels to the trial's dtype, channels_last."""
-        pixels = images.to(self._scale.dtype, memory_format=torch.channels_last)
-        return torch.addcmul(self._shift, pixels, self._scale)
-
-
-def augment(
-    images: Tensor, how: Augmentation, uniform: NDArray[np.float64], dtype: torch.dtype
-) -> Tensor:
-    """Augment each image with its own row of ``uniform`` (see `draws`).
-
-    Args:
-        images: (n, C, H, W) uint8.
-        how: the trial's augmentation.
-        uniform: (n, 5) numbers in [0, 1).
-        dtype: in which ``extended`` interpolates.
-
-    Returns:
-        (n, C, H, W) uint8, or ``dtype`` pixels 0 … 255 for ``extended``.
-    """
-    if how == "minimal":
-        return _shift_and_flip(images, uniform)
-    if how == "extended":
-        return _rescale_and_flip(images, uniform, dtype)
-    return images
-
-
-def _shift_and_flip(images: Tensor, uniform: NDArray[np.float64]) -> Tensor:
-    samples, channels, height, width = images.shape
-    pad = -(-height // 8)
+def shift_and_flip(images: Tensor, size: int, uniform: Uniform) -> Tensor:
+    """A size × size crop of each (n, C, H, W) image, black outside of images of just that size."""
+    samples, channels, height, _ = images.shape
+    pad = -(-height // 8) if height == size else 0
     padded = F.pad(images, (pad, pad, pad, pad))
-    corner = (uniform[:, :2] * (2 * pad + 1)).astype(np.int64)
-    columns = np.arange(width)
-    columns = np.where(uniform[:, 2:3] < 0.5, columns, columns[::-1])
-    rows = torch.from_numpy(corner[:, :1] + np.arange(height)).to(images.device)
+    corner = (uniform[:, :2] * (height + 2 * pad - size + 1)).astype(np.int64)
+    columns = np.arange(size)
+    columns = np.where(uniform[:, 4:] < 0.5, columns, columns[::-1])
+    rows = torch.from_numpy(corner[:, :1] + np.arange(size)).to(images.device)
     cols = torch.from_numpy(corner[:, 1:2] + columns).to(images.device)
     sample = torch.arange(samples, device=images.device).view(-1, 1, 1, 1)
     channel = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
     return padded[sample, channel, rows.view(samples, 1, -1, 1), cols.view(samples, 1, 1, -1)]
 
 
-def _rescale_and_flip(images: Tensor, uniform: NDArray[np.float64], dtype: torch.dtype) -> Tensor:
-    area = _AREA[0] + uniform[:, 0] * (_AREA[1] - _AREA[0])
-    low, high = np.log(_ASPECT)
-    aspect = np.exp(low + uniform[:, 1] * (high - low))
-    # Sides as shares of the image's; a part wider or higher than the image is cut at its border.
-    width = np.minimum(1, np.sqrt(area * aspect))
-    height = np.minimum(1, np.sqrt(area / aspect))
-    flip = np.where(uniform[:, 4] < 0.5, 1.0, -1.0)
+def boxes(uniform: Uniform, sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n, 4) left, top, right, bottom of random parts of files of (n, 2) height and width."""
+    height, width = sizes.T.astype(np.float64)
+    share = _LEAST_AREA_FILES + uniform[:, 0] * (1 - _LEAST_AREA_FILES)
+    # A part that would be wider or higher than the file is cut at its border.
+    across = np.minimum(width, np.sqrt(share * height * width * _aspects(uniform)))
+    down = np.minimum(height, np.sqrt(share * height * width / _aspects(uniform)))
+    left, top = uniform[:, 2] * (width - across), uniform[:, 3] * (height - down)
+    corners = np.stack([left, top, left + across, top + down], axis=1)
+    corners[:, 2:] = np.minimum(corners[:, 2:], sizes[:, ::-1])  # rounding may exceed it
+    return corners
+
+
+def rescale_and_flip(images: Tensor, size: int, uniform: Uniform) -> Tensor:
+    """Random parts of (n, C, H, H) floating-point images, bilinear, as size × size."""
+    area = _LEAST_AREA_IMAGES + uniform[:, 0] * (1 - _LEAST_AREA_IMAGES)
+    width = np.minimum(1, np.sqrt(area * _aspects(uniform)))
+    height = np.minimum(1, np.sqrt(area / _aspects(uniform)))
     # grid_sample's coordinates run from -1 to 1 over the image.
     transform = np.zeros((len(uniform), 2, 3))
-    transform[:, 0, 0] = width * flip
+    transform[:, 0, 0] = width * np.where(uniform[:, 4] < 0.5, 1.0, -1.0)
     transform[:, 1, 1] = height
     transform[:, 0, 2] = (2 * uniform[:, 2] - 1) * (1 - width)
     transform[:, 1, 2] = (2 * uniform[:, 3] - 1) * (1 - height)
-    theta = torch.from_numpy(transform).to(images.device, dtype)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images.to(dtype), grid, padding_mode="border", align_corners=False)
+    theta = torch.from_numpy(transform).to(images.device, images.dtype)
+    grid = F.affine_grid(theta, [*images.shape[:2], size, size], align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def _aspects(uniform: Uniform) -> NDArray[np.float64]:
+    low, high = _ASPECT
+    aspects: NDArray[np.float64] = low * (high / low) ** uniform[:, 1]
+    return aspects

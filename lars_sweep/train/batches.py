@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lars_sweep.spec.trial import TrialSpec
-from lars_sweep.train.augment import Normalisation, augment, draws
+from lars_sweep.train.augment import Preparation
 from lars_sweep.train.feed import DeviceSource, ahead
-from lars_sweep.train.numerics import Numerics
 from lars_sweep.train.stream import MicroBatch, Stream, micro_batches
 from lars_sweep.train.world import World
 
@@ -39,15 +38,13 @@ class Batches:
         trial: TrialSpec,
         source: DeviceSource,
         training_part: NDArray[np.int64],
-        numerics: Numerics,
-        normalise: Normalisation,
+        preparation: Preparation,
         world: World,
     ) -> None:
         self._trial = trial
         self._source = source
         self._part = training_part
-        self._numerics = numerics
-        self._normalise = normalise
+        self._preparation = preparation
         self._world = world
         self._stream = Stream(trial.seed, trial.samples)
         self._most_samples = 0
@@ -87,11 +84,8 @@ class Batches:
 
     def _fetch(self, item: MicroBatch) -> _Fetched:
         positions = self._stream.positions(item.first_sample, item.stop_sample)
-        return item, *self._source.batch(self._part[positions])
+        return item, *self._preparation.fetch(self._source, self._part[positions], item)
 
     def _prepare(self, item: MicroBatch, images: Tensor, labels: Tensor) -> LoadedBatch:
-        trial = self._trial
-        if trial.augmentation != "none":
-            uniform = draws(trial.seed, item.first_sample, item.stop_sample)
-            images = augment(images, trial.augmentation, uniform, self._numerics.dtype)
-        return LoadedBatch(item, self._normalise(images), labels)
+        images = self._preparation.for_training(item, self._source, images)
+        return LoadedBatch(item, images, labels)

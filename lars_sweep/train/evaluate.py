@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lars_sweep.train.augment import Normalisation
+from lars_sweep.train.augment import Preparation
 from lars_sweep.train.buckets import sum_together
-from lars_sweep.train.feed import DeviceSource
+from lars_sweep.train.feed import DeviceSource, ahead
 from lars_sweep.train.layers import calibrating
 from lars_sweep.train.numerics import Numerics
 from lars_sweep.train.world import World
@@ -45,19 +45,22 @@ class SampleSet:
 
     def chunks(self, world: World, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's share of the set, cut in whole chunks: (images, labels) of each."""
-        first, stop = world.share(-(-len(self.indices) // size))
-        for chunk in range(first, stop):
-            yield self.source.batch(self.indices[chunk * size : (chunk + 1) * size])
+
+        def fetch(chunk: int) -> tuple[Tensor, Tensor]:
+            return self.source.batch(self.indices[chunk * size : (chunk + 1) * size])
+
+        mine = range(*world.share(-(-len(self.indices) // size)))
+        return map(fetch, mine) if self.source.resident else ahead(mine, fetch)
 
 
 class Evaluator:
     """Measures a model in evaluation mode, in the trial's precision, without augmentation."""
 
     def __init__(
-        self, numerics: Numerics, normalise: Normalisation, world: World, num_classes: int
+        self, numerics: Numerics, preparation: Preparation, world: World, num_classes: int
     ) -> None:
         self._numerics = numerics
-        self._normalise = normalise
+        self._preparation = preparation
         self._world = world
         self._classes = num_classes
 
@@ -100,7 +103,7 @@ class Evaluator:
 
     def _logits(self, model: nn.Module, images: Tensor) -> Tensor:
         with self._numerics.autocast():
-            logits: Tensor = model(self._normalise(images))
+            logits: Tensor = model(self._preparation.for_evaluation(images))
         return logits.to(self._numerics.dtype)
 
     def _spread(self, extremes: Tensor) -> float:

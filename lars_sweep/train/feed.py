@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lars_sweep.data import ArraySource, Source
+from lars_sweep.data.encoded import EncodedSource
 
 _RESIDENT_BYTES = 2**31
 """A part in memory goes to the device whole up to this size (CIFAR-10 needs 0.15 GB)."""
@@ -42,16 +43,37 @@ class DeviceSource:
         """Whether all images lie on the device, so that fetching them early gains nothing."""
         return self._images is not None
 
+    @property
+    def decodes(self) -> bool:
+        """Whether the images are files, which can be cut before they are decoded."""
+        return isinstance(self._source, EncodedSource)
+
     def batch(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """((n, C, H, W) uint8, (n,) int64) on the device."""
-        chosen = torch.from_numpy(np.ascontiguousarray(indices)).to(self._device)
+        chosen = self._on_device(indices)
         labels = self._labels.index_select(0, chosen)
         if self._images is not None:
             return self._images.index_select(0, chosen), labels
-        images = torch.from_numpy(self._source.images(indices))
+        return self._on_device(self._source.images(indices)), labels
+
+    def sizes(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n, 2) height and width of files in pixels."""
+        assert isinstance(self._source, EncodedSource)
+        return self._source.sizes[indices]
+
+    def crops(
+        self, indices: NDArray[np.int64], boxes: NDArray[np.float64], size: int
+    ) -> tuple[Tensor, Tensor]:
+        """As `batch`, of parts of files: (n, 4) left, top, right, bottom, scaled to size × size."""
+        assert isinstance(self._source, EncodedSource)
+        labels = self._labels.index_select(0, self._on_device(indices))
+        return self._on_device(self._source.crops(indices, boxes, size)), labels
+
+    def _on_device(self, array: NDArray[np.uint8] | NDArray[np.int64]) -> Tensor:
+        tensor = torch.from_numpy(array)
         if self._device.type == "cuda":
-            images = images.pin_memory().to(self._device, non_blocking=True)
-        return images, labels
+            return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor
 
 
 def ahead(tasks: Iterable[_Task], work: Callable[[_Task], _Product]) -> Iterator[_Product]:

@@ -8,35 +8,37 @@ from torch.optim import Optimizer
 
 from lars_sweep.spec.trainer import LayerNorms
 from lars_sweep.train.optimizers import LARS
+from lars_sweep.train.optimizers.momentum import MomentumOptimizer
 from lars_sweep.train.optimizers.norms import norms
 
 
 class LayerMeter:
-    """Compares the weights before and after one optimizer step.
+    """Measures one optimizer step from before and after.
 
-    The three norms of a row belong together: weight and gradient are those that the local rate was
-    computed from, the update is what they led to.
+    The norms of a row belong together: weight and gradient are those that the local rate was
+    computed from, v is what they led to.
     """
 
     @torch.no_grad()
-    def __init__(self, model: nn.Module, gradients: list[Tensor]) -> None:
-        """Before the step: copy the weights and take the norms of the (L,) gradients."""
+    def __init__(self, model: nn.Module, gradients: list[Tensor], optimizer: Optimizer) -> None:
+        """Before the step, with the gradient of every parameter of the model."""
+        self._optimizer = optimizer
         self._named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-        self._before = [parameter.clone() for _, parameter in self._named]
-        self._gradient_norms = norms(gradients)
+        parameters = [parameter for _, parameter in self._named]
+        self._weights = norms(parameters)
+        self._gradients = norms(gradients)
+        keeps_v = isinstance(optimizer, MomentumOptimizer)
+        self._before = None if keeps_v else [parameter.clone() for parameter in parameters]
 
     @torch.no_grad()
-    def measure(self, step: int, optimizer: Optimizer) -> list[LayerNorms]:
+    def measure(self, step: int) -> list[LayerNorms]:
         """After the step: one row per parameter tensor."""
-        weights = norms(self._before).tolist()
-        moved = torch._foreach_sub(self._before, [parameter for _, parameter in self._named])
-        updates = norms(moved).tolist()
+        optimizer = self._optimizer
         local = optimizer.local_rates() if isinstance(optimizer, LARS) else {}
         groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+        columns = [column.tolist() for column in (self._weights, self._gradients, self._updates())]
         rows = []
-        for (name, parameter), weight, gradient, update in zip(
-            self._named, weights, self._gradient_norms.tolist(), updates, strict=True
-        ):
+        for (name, parameter), weight, gradient, update in zip(self._named, *columns, strict=True):
             group = groups[id(parameter)]
             local_lr = float(local[parameter]) if parameter in local else None
             rows.append(
@@ -51,6 +53,23 @@ class LayerMeter:
                 )
             )
         return rows
+
+    def _updates(self) -> Tensor:
+        """(L,) ‖v‖ in units of the weights.
+
+        From the momentum where there is one: the difference of float32 weights loses the last
+        digits of v, and all of them late in a decay.
+        """
+        if self._before is not None:
+            return norms(torch._foreach_sub(self._before, [p for _, p in self._named]))
+        rates = {
+            id(p): 1.0 if group["momentum_form"] == "inside" else float(group["lr"])
+            for group in self._optimizer.param_groups
+            for p in group["params"]
+        }
+        state = self._optimizer.state
+        lengths = norms([state[p].get("momentum_buffer", p.new_zeros(1)) for _, p in self._named])
+        return lengths * lengths.new_tensor([rates[id(p)] for _, p in self._named])
 
 
 def _effective(lr: float, local_lr: float | None, variant: str | None) -> float:

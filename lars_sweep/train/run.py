@@ -16,13 +16,13 @@ from torch import Tensor
 from lars_sweep.errors import TrainError
 from lars_sweep.spec.trainer import Control, Evaluation, LayerNorms, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec
-from lars_sweep.train.augment import Normalisation
+from lars_sweep.train.augment import Preparation
 from lars_sweep.train.batches import Batches
 from lars_sweep.train.checkpoint import newest_checkpoint, parse_checkpoint, save_checkpoint
 from lars_sweep.train.divergence import Cause, DivergenceWatch, FiniteWatch, untrained
 from lars_sweep.train.evaluate import Evaluator
 from lars_sweep.train.layer_norms import LayerMeter
-from lars_sweep.train.models import build_model
+from lars_sweep.train.models import NETWORKS, build_model
 from lars_sweep.train.numerics import Numerics, describe
 from lars_sweep.train.optimizers import LARS, build_optimizer, set_lr
 from lars_sweep.train.optimizers.norms import norms
@@ -85,11 +85,12 @@ class TrialRun:
         self._numerics = Numerics(trial, options.device, options.dtype)
         self._parts = Parts.of(trial, loaded)
         self._classes = dataset.info.num_classes
+        size = input_size(trial.model, dataset.info.image_size)
         model = build_model(
             trial.model,
             self._classes,
             in_channels=dataset.info.channels,
-            image_size=dataset.info.image_size,
+            image_size=size,
             init=trial.init,
             seed=trial.seed,
         ).to(options.device)
@@ -99,11 +100,10 @@ class TrialRun:
         self._model = model if options.dtype == torch.float32 else model.to(options.dtype)
         self._optimizer = build_optimizer(trial, self._model)
         self._gradient_step = GradientStep(trial, self._model, self._numerics, world)
-        normalise = Normalisation(dataset.mean, dataset.std, options.device, options.dtype)
-        self._evaluator = Evaluator(self._numerics, normalise, world, self._classes)
-        self._batches = Batches(
-            trial, self._parts.source, self._parts.training, self._numerics, normalise, world
-        )
+        preparation = Preparation(trial, dataset, size, self._numerics)
+        self._evaluator = Evaluator(self._numerics, preparation, world, self._classes)
+        parts = self._parts
+        self._batches = Batches(trial, parts.source, parts.training, preparation, world)
         self._is_weight = torch.tensor([p.ndim > 1 for p in self._model.parameters()])
         self._chance = 100 / self._classes
         self._finite = FiniteWatch(options.device)
@@ -159,7 +159,7 @@ class TrialRun:
         )
         loss = self._gradient_step.reduce(self._accumulate(step))
         gradients = self._gradient_step.gradients()
-        meter = LayerMeter(self._model, gradients) if measured else None
+        meter = LayerMeter(self._model, gradients, self._optimizer) if measured else None
         if step == 0:
             weight_gradients = [g for g in gradients if g.ndim > 1]
             self._progress.watch.begin(
@@ -174,7 +174,7 @@ class TrialRun:
         if meter is None or self._first_bad is not None:
             return []
         self._first_bad = self._finite.flush()
-        return meter.measure(step + 1, self._optimizer)
+        return meter.measure(step + 1)
 
     def _accumulate(self, step: int) -> Tensor:
         try:
@@ -330,3 +330,12 @@ class TrialRun:
 def in_tail(trial: TrialSpec, step: int) -> bool:
     """Whether a step is in the last 5 % of the steps, where test is measured (PROTOCOL.md 3)."""
     return 20 * step >= 19 * trial.steps
+
+
+def input_size(model: str, image_size: int) -> int:
+    """Side of the network's input for images of this size: the whole image, or a crop of it.
+
+    A network that has no such input takes the largest that the image can give (256 → 227).
+    """
+    sizes = NETWORKS[model].image_sizes if model in NETWORKS else (image_size,)
+    return max((size for size in sizes if size <= image_size), default=image_size)

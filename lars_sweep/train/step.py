@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.train.batches import LoadedBatch
 from lars_sweep.train.buckets import GradientBuckets, sum_together
 from lars_sweep.train.layers import Atoms, fold_statistics, pending_statistics, set_atoms
+from lars_sweep.train.models import training_loss
 from lars_sweep.train.numerics import Numerics
 from lars_sweep.train.world import World
 
@@ -55,9 +55,15 @@ class GradientStep:
         item = batch.micro_batch
         set_atoms(self._model, Atoms(self._trial.seed, item.step, item.first_group, item.groups))
         with self._numerics.autocast():
-            logits = self._model(batch.images)
-        logits = logits.to(self._numerics.dtype)
-        return F.cross_entropy(logits, batch.labels, reduction="sum") / self._trial.global_batch
+            outputs = self._model(batch.images)
+        dtype = self._numerics.dtype
+        # GoogLeNet's auxiliary heads make a tuple.
+        outputs = (
+            tuple(logits.to(dtype) for logits in outputs)
+            if isinstance(outputs, tuple)
+            else outputs.to(dtype)
+        )
+        return training_loss(outputs, batch.labels) / self._trial.global_batch
 
     def reduce(self, loss_sum: Tensor) -> Tensor:
         """Sum gradient, loss and BatchNorm statistics over ranks; update the running buffers.

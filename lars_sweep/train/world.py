@@ -40,10 +40,10 @@ class World:
         Raises:
             TrainError: the environment is contradictory, or the other ranks cannot be reached.
         """
-        place = _place(environment)
-        if place is None:
+        found = place(environment)
+        if found is None:
             return World()
-        world, address = place
+        world, address = found
         if not 0 <= world.rank < world.size:
             raise TrainError(
                 f"rank {world.rank} of a world of {world.size}: RANK must be 0 … WORLD_SIZE-1; "
@@ -120,8 +120,8 @@ def _bytes_tensor(content: bytes) -> Tensor:
         return torch.frombuffer(content, dtype=torch.uint8)
 
 
-def _place(environment: Mapping[str, str]) -> tuple[World, str] | None:
-    """(world, "host:port") or None for a process on its own."""
+def place(environment: Mapping[str, str]) -> tuple[World, str] | None:
+    """(world, "host:port" of rank 0), or None for a process on its own."""
     if int(environment.get("WORLD_SIZE", "1")) > 1:
         try:
             rank, host, port = (environment[key] for key in ("RANK", "MASTER_ADDR", "MASTER_PORT"))

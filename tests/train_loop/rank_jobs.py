@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import pickle
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +18,7 @@ from loop_kit import (
     run_interrupted,
     run_traced,
     tiny_trial,
+    trace,
 )
 from planted_faults import FAULTS
 
@@ -28,6 +32,7 @@ LONG = tiny_trial(steps=50, base_lr=0.1)
 FAULTY = tiny_trial(steps=8, base_lr=0.1)
 SHORT = tiny_trial(steps=3, base_lr=0.1)
 """In float32 on any shape: equal to 1e-5."""
+LIVES = tiny_trial(steps=40)
 ACCUMULATION: dict[str, Any] = {"micro_batch": 12}
 """Two atoms of six samples; seven atoms are uneven however they are dealt."""
 
@@ -94,6 +99,32 @@ def signals_and_failures(directory: Path) -> None:
         with _failing_at(seed=9, step=5):
             trainer.follow(lambda: next(answers))
     trainer.close()
+
+
+def killed_at_a_step(
+    directory: Path, victim: int = 0, after: int = 10**6, how: int = signal.SIGKILL
+) -> None:
+    """An attempt at `tiny_trial` in which one rank gets a signal after some steps."""
+    preempted = []
+    calls = itertools.count(1)
+    previous = signal.signal(signal.SIGUSR2, lambda *_: preempted.append(True))
+
+    def poll() -> Signal:
+        if next(calls) == after and int(os.environ.get("RANK", "0")) == victim:
+            os.kill(os.getpid(), how)
+        return Signal.PREEMPTED if preempted else Signal.GO_ON
+
+    trainer = TorchTrainer(**options(torch.float32))
+    if trainer.leads:
+        control = ScriptedControl(directory)
+        control.at_step = lambda _: poll()  # type: ignore[method-assign]
+        result = trainer.train(LIVES, control)
+        if result.status == "ok":
+            save(directory, "killed", trace(result, LIVES, directory))
+    else:
+        trainer.follow(poll)
+    trainer.close()
+    signal.signal(signal.SIGUSR2, previous)
 
 
 @contextmanager

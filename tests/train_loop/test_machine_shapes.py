@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,16 +14,20 @@ from planted_faults import FAULTS
 from rank_jobs import (
     ACCUMULATION,
     FAULTY,
+    LIVES,
     LONG,
     SHORT,
     any_shape,
+    killed_at_a_step,
     load,
     options,
     signals_and_failures,
 )
+from torch.multiprocessing import ProcessExitedException
 
 from lars_sweep.spec.trainer import Signal
 from lars_sweep.train import TorchTrainer
+from lars_sweep.train.checkpoint import checkpoints
 
 SAME = 1e-9
 
@@ -71,3 +78,35 @@ def test_all_ranks_stop_together(tmp_path: Path) -> None:
     in_world(2, signals_and_failures, tmp_path)
     assert load(tmp_path, "statuses") == ("interrupted", Signal.PREEMPTED, 5, "ok")
     assert "another rank failed at step 6" in load(tmp_path, "failed")
+
+
+@pytest.mark.parametrize(
+    ("size", "kills"),
+    [
+        (1, 1),
+        pytest.param(2, 20, marks=[pytest.mark.long, pytest.mark.timeout(3600)]),
+        pytest.param(4, 20, marks=[pytest.mark.long, pytest.mark.timeout(3600)]),
+    ],
+)
+def test_a_killed_world_goes_on_with_the_same_bits(size: int, kills: int, tmp_path: Path) -> None:
+    chance = random.Random(size)
+    for number in range(kills):
+        how = (signal.SIGKILL, signal.SIGUSR2)[number % 2]
+        victim, after = chance.randrange(size), chance.randint(2, 4)
+        before = newest_step(tmp_path)
+        with suppress(ProcessExitedException):
+            in_world(size, killed_at_a_step, tmp_path, victim, after, how)
+        # Nothing but the step in flight is lost when every step leaves a checkpoint.
+        assert min(before + after, LIVES.steps) - 1 <= newest_step(tmp_path)
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    for directory in (tmp_path, undisturbed):
+        if size == 1:
+            killed_at_a_step(directory)
+        else:
+            in_world(size, killed_at_a_step, directory)
+    assert same_bits(load(tmp_path, "killed"), load(undisturbed, "killed"))
+
+
+def newest_step(directory: Path) -> int:
+    return max((int(path.stem.removeprefix("step-")) for path in checkpoints(directory)), default=0)
