@@ -9,10 +9,11 @@ README between its markers.
 from __future__ import annotations
 
 import csv
-import re
 import shutil
 import sys
 from pathlib import Path
+
+from readme_tables import README, put
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "analysis" / "results" / "quickstart"
@@ -24,11 +25,7 @@ def main(run: Path) -> None:
         shutil.copy(run / "report" / name, KEPT / name)
     with (KEPT / "strata.csv").open() as file:
         rows = list(csv.DictReader(file))
-    readme = ROOT / "README.md"
-    begin, end = "<!-- quickstart-result: begin -->", "<!-- quickstart-result: end -->"
-    part = f"{begin}\n{result(rows)}\n{end}"
-    text = re.sub(f"{begin}.*?{end}", lambda _: part, readme.read_text(), flags=re.S)
-    readme.write_text(text)
+    README.write_text(put(README.read_text(), "quickstart-result", result(rows)))
 
 
 def result(rows: list[dict[str, str]]) -> str:

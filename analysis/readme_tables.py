@@ -1,12 +1,11 @@
 """Writes the tables of README.md that are made from code, between their markers.
 
-    python analysis/readme_tables.py          rewrite README.md
-    python analysis/readme_tables.py --check  exit 1 if it would change
+python analysis/readme_tables.py          rewrite README.md
+python analysis/readme_tables.py --check  exit 1 if it would change
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
@@ -31,11 +30,17 @@ def with_tables(text: str) -> str:
     parts = {name: schema_table(columns) for name, columns in tables.items()}
     parts["schema-version"] = f"Schema version {SCHEMA_VERSION}."
     for name, part in parts.items():
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        pattern = re.escape(begin) + r".*?" + re.escape(end)
-        text, found = re.subn(pattern, lambda _, p=part: f"{begin}\n{p}\n{end}", text, flags=re.S)
-        assert found == 1, f"README.md must have one {begin} … {end}"
+        text = put(text, name, part)
     return text
+
+
+def put(text: str, name: str, part: str) -> str:
+    """The text with ``part`` between the markers called ``name``."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    assert found and closed, f"README.md must have {begin} … {end}"
+    return f"{before}{begin}\n{part}\n{end}{after}"
 
 
 if __name__ == "__main__":
