@@ -39,7 +39,7 @@ def put(text: str, name: str, part: str) -> str:
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, found, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
-    assert found and closed, f"README.md must have {begin} … {end}"
+    assert (found, closed) == (begin, end), f"README.md must have {begin} … {end}"
     return f"{before}{begin}\n{part}\n{end}{after}"
 
 
