@@ -42,7 +42,8 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, "is the file system in order?")
-        raise RunError(f"cannot write {path}: {error.strerror or error}: {advice}") from error
+        what = os.strerror(error.errno) if error.errno else str(error)
+        raise RunError(f"cannot write {path}: {what}: {advice}") from error
 
 
 def publish_new(path: Path, content: bytes, *, written: Failpoint | None = None) -> bool:
