@@ -90,6 +90,8 @@ def _lr_marks(
     means = points.dropna(subset="ok_mean")
     below = means["ok_mean"] < bottom
     ok = trials[trials["status"] == "ok"]
+    if ok.empty:
+        axes.text(0.5, 0.5, "no trial ended ok", transform=axes.transAxes, ha="center", color=MUTED)
     draw_seeds(axes, ok, "base_lr", "choice_accuracy", "global_batch", style)
     if not obs.searched:  # else neighbours in LR differ in more than the LR
         draw_joins(axes, means, "base_lr", "ok_mean", "global_batch", style)

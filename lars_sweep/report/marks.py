@@ -27,6 +27,8 @@ class Style(TypedDict):
 
 def draw_seeds(axes: Axes, trials: pd.DataFrame, x: str, y: str, hue: str, style: Style) -> None:
     """Single seeds as small pale dots."""
+    if trials.empty:  # seaborn warns of a palette without values
+        return
     sns.scatterplot(
         data=trials, x=x, y=y, hue=hue, palette=style["palette"], ax=axes, legend=False,
         s=13, alpha=0.5, linewidth=0, zorder=2,
@@ -34,7 +36,9 @@ def draw_seeds(axes: Axes, trials: pd.DataFrame, x: str, y: str, hue: str, style
 
 
 def draw_joins(axes: Axes, means: pd.DataFrame, x: str, y: str, hue: str, style: Style) -> None:
-    """Lines from mean to mean, within a stratum or a colour: a guide for the eye, no fit."""
+    """Lines from mean to mean, within a colour: a guide for the eye, no fit."""
+    if means.empty:
+        return
     sns.lineplot(
         data=means, x=x, y=y, hue=hue, palette=style["palette"], ax=axes, legend=False,
         estimator=None, linewidth=1.2, alpha=0.8, zorder=1,

@@ -45,26 +45,34 @@ class Section:
 
 
 def outcomes_section(observations: Observations) -> Section:
-    """What was run, how it ended, what each stratum chose."""
+    """What was run and how it ended."""
     return Section(
         kind="outcomes",
         title="Outcomes",
         verdict=verdicts.outcomes_verdict(observations),
-        tables=(tables.strata_table(observations),) if len(observations.strata) else (),
+        tables=(tables.endings_table(observations),) if len(observations.strata) else (),
     )
 
 
 def lr_section(observations: Observations) -> Section:
     """Accuracy against base LR, per batch (the paper's Figure 3)."""
     split = choice_split(observations)
+    caption = [
+        "Dots are single seeds, markers the mean of the ok seeds; lines only join them.",
+        f"A ring marks the point with the best mean on {split}, where a diverged seed counts as "
+        "chance.",
+        "Marks on the lower edge lie below it.",
+    ]
+    if (observations.points["diverged"] > 0).any():
+        caption.append(
+            "Red crosses, a line per batch: LRs at which seeds diverged, k/r where k of r did and "
+            "nothing where all did."
+        )
     drawing = Drawing(
         name="accuracy-vs-lr",
         alt=f"Accuracy on {split} against base learning rate, one line per global batch and one "
         "panel per optimizer; diverged runs are crosses on a strip below.",
-        caption=f"Dots are single seeds, markers the mean of the ok seeds; lines only join them. "
-        f"A ring marks the point with the best mean on {split}, where a diverged seed counts as "
-        "chance. Red crosses: LRs at which seeds diverged, k/r where k of r did and nothing where "
-        "all did. Marks on the lower edge lie below it.",
+        caption=" ".join(caption),
         draw=draw_lr,
         frame=lr_frame(observations),
     )
@@ -73,6 +81,7 @@ def lr_section(observations: Observations) -> Section:
         title="Accuracy and learning rate",
         verdict=verdicts.lr_verdict(observations),
         drawing=None if observations.trials.empty else drawing,
+        tables=(tables.chosen_table(observations),) if len(observations.strata) else (),
     )
 
 

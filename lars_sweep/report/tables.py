@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from lars_sweep.report.labels import (
     panel_labels,
     spread_label,
 )
-from lars_sweep.report.observations import Observations
+from lars_sweep.report.observations import PANEL_BASE, STRATUM, Observations, rows_of
 from lars_sweep.report.verdicts import none_reason
 
 STATUSES = ("ok", "diverged", "pruned", "failed")
@@ -34,26 +35,52 @@ class Table:
     frame: pd.DataFrame
 
 
-def strata_table(observations: Observations) -> Table:
-    """One row per stratum: what was run, how it ended, the chosen LR and its accuracy."""
+def endings_table(observations: Observations) -> Table:
+    """One row per stratum: what was run and how it ended."""
     strata = observations.strata
     labels = panel_labels(strata, observations.panel_fields)
-    head = (
-        "Stratum", "Batch", "Trials", "ok", "Diverged", "Pruned", "Failed", "LRs finished",
-        "Chosen LR", "At edge", "n", f"{_split(observations)} %", "Test %",
-    )  # fmt: skip
     return Table(
-        name="strata",
-        caption="Per stratum: trials by status; the range of LRs with a finished (ok or diverged) "
-        "trial; the chosen LR, whether no finished LR lies beyond it on one side, and mean ± "
-        "standard deviation over its n seeds, a diverged seed counting as chance.",
-        head=head,
-        numeric=(False, *[True] * 6, False, True, False, True, True, True),
+        name="endings",
+        caption="Trials of each stratum by how they ended, and the range of LRs (with their "
+        "number) at which a trial ended ok or diverged.",
+        head=("Stratum", "Batch", "Trials", "ok", "Diverged", "Pruned", "Failed", "LRs finished"),
+        numeric=(False, *[True] * 6, False),
         rows=tuple(
-            _stratum_cells(row, labels[int(row["panel"])], observations.searched)
+            (
+                labels[row.panel],
+                batch_label(row.global_batch),
+                *(f"{getattr(row, name):,}" for name in ("trials", *STATUSES)),
+                _lr_range(row),
+            )
+            for row in rows_of(strata)
+        ),
+        frame=strata[
+            [*STRATUM, *PANEL_BASE, "global_batch", "trials", *STATUSES, "lr_low", "lr_high", "lrs"]
+        ],
+    )
+
+
+def chosen_table(observations: Observations) -> Table:
+    """One row per stratum: the chosen LR and the accuracy there."""
+    strata = observations.strata
+    labels = panel_labels(strata, observations.panel_fields)
+    split = "Val" if observations.protocol == "held_out" else "Choice"
+    return Table(
+        name="chosen",
+        caption="The chosen LR of each stratum; whether no finished LR lies beyond it on one side; "
+        "mean ± standard deviation, over its n seeds, of the accuracy that it was chosen by and of "
+        "that on test. A diverged seed counts as chance.",
+        head=("Stratum", "Batch", "Chosen LR", "At edge", "n", f"{split} %", "Test %"),
+        numeric=(False, True, True, False, True, True, True),
+        rows=tuple(
+            (
+                labels[int(row["panel"])],
+                batch_label(row["global_batch"]),
+                *_chosen_cells(row, observations.searched),
+            )
             for _, row in strata.iterrows()
         ),
-        frame=strata.drop(columns=["panel", "row", "point_id"]),
+        frame=strata.drop(columns=["panel", "row", "point_id", "trials", *STATUSES]),
     )
 
 
@@ -62,26 +89,19 @@ def points_frame(observations: Observations) -> pd.DataFrame:
     return observations.points.drop(columns=["panel", "row", "point_id"])
 
 
-def _split(observations: Observations) -> str:
-    return {"held_out": "Val", "paper": "Test (chosen on)"}.get(observations.protocol, "Chosen on")
+def _lr_range(stratum: Any) -> str:
+    if pd.isna(stratum.lr_low):
+        return "none"
+    if stratum.lrs == 1:
+        return lr_label(stratum.lr_low)
+    return f"{lr_label(stratum.lr_low)} – {lr_label(stratum.lr_high)} ({int(stratum.lrs)})"
 
 
-def _stratum_cells(stratum: pd.Series, label: str, searched: tuple[str, ...]) -> tuple[str, ...]:
-    counts = [f"{stratum['trials']:,}", *(f"{stratum[name]:,}" for name in STATUSES)]
-    start = (label, batch_label(stratum["global_batch"]), *counts)
-    if pd.isna(stratum["lr_low"]):
-        tested = "none"
-    elif stratum["lrs"] == 1:
-        tested = lr_label(stratum["lr_low"])
-    else:
-        low, high = lr_label(stratum["lr_low"]), lr_label(stratum["lr_high"])
-        tested = f"{low} – {high} ({int(stratum['lrs'])})"
+def _chosen_cells(stratum: pd.Series, searched: tuple[str, ...]) -> tuple[str, ...]:
     if pd.isna(stratum["point_id"]):
-        return (*start, tested, none_reason(stratum), "–", "–", "–", "–")
+        return (none_reason(stratum), "–", "–", "–", "–")
     others = [field_label(name, stratum[name]) for name in searched]
     return (
-        *start,
-        tested,
         "; ".join([lr_label(stratum["base_lr"]), *others]),
         EDGES[stratum["edge"]],
         f"{stratum['n']:.0f}",

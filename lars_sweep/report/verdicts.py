@@ -25,6 +25,7 @@ from lars_sweep.report.observations import Observations, epochs_strata, rows_of
 PANELS_TOLD = 3
 """With more panels than this a sentence counts instead of telling each."""
 NAMES_TOLD = 6
+ENDED = {"ok": "ended ok", "diverged": "diverged", "pruned": "ended pruned"}
 Row = Any
 """A row of ``DataFrame.itertuples``."""
 
@@ -52,10 +53,13 @@ def outcomes_verdict(observations: Observations) -> Verdict:
         return Verdict("No trial has finished: there is nothing to say yet.", tuple(notes))
     if totals["pruned"]:
         notes.append("A pruned trial is censored: what it would have reached is not known.")
-    ends = [f"{totals[name]:,} {name}" for name in ("ok", "diverged", "pruned") if totals[name]]
-    trials, where = count(counted, "trial"), count(len(strata), "stratum")
-    where = where.replace("stratums", "strata")
-    return Verdict(f"Of {trials} in {where}, {listed(ends)}.", tuple(notes))
+    where = "1 stratum" if len(strata) == 1 else f"{len(strata):,} strata"
+    ends = {name: totals[name] for name in ENDED if totals[name]}
+    if len(ends) == 1:
+        (status,) = ends
+        return Verdict(f"{_all(counted)} in {where} {ENDED[status]}.", tuple(notes))
+    told = listed(f"{n:,} {ENDED[name]}" for name, n in ends.items())
+    return Verdict(f"Of {count(counted, 'trial')} in {where}, {told}.", tuple(notes))
 
 
 def lr_verdict(observations: Observations) -> Verdict:
@@ -166,16 +170,16 @@ def _chosen(observations: Observations) -> tuple[pd.DataFrame, dict[int, str]]:
 def _why_none(observations: Observations) -> str:
     """Why no stratum has a chosen point."""
     statuses = set(observations.trials["status"])
-    trials = count(len(observations.trials), "trial")
     if not statuses:
         return "No trial has finished"
     if "ok" in statuses:
         return "No point has all its seeds run to the end"
-    if statuses == {"diverged"}:
-        return f"All {trials} diverged"
-    if statuses == {"pruned"}:
-        return f"All {trials} were pruned before their end"
-    return f"All {trials} diverged or were pruned"
+    ends = " or ".join(ENDED[status] for status in sorted(statuses))
+    return f"{_all(len(observations.trials))} {ends}"
+
+
+def _all(n: int) -> str:
+    return "The only trial" if n == 1 else f"All {n:,} trials"
 
 
 def none_reason(stratum: pd.Series) -> str:

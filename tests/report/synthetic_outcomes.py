@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from lars_sweep.outcomes.loose import Outcome
 from lars_sweep.outcomes.tables import TableName, arrow_schema, to_table
 
 CHANCE = 10.0
 SAMPLES = 50_000
+COLUMN_NAMES = arrow_schema("outcomes").names
 START = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 
 
@@ -24,6 +26,12 @@ def as_table(name: TableName, rows: Sequence[dict[str, Any]]) -> pa.Table:
     """Rows as a table of the schema; columns that nobody here fills are null."""
     names = arrow_schema(name).names
     return to_table(name, [{column: row.get(column) for column in names} for row in rows])
+
+
+def to_outcome(row: dict[str, Any], curve: Sequence[dict[str, Any]]) -> Outcome:
+    """One trial as a worker would publish it."""
+    lines = [{name: value for name, value in line.items() if name != "trial_id"} for line in curve]
+    return Outcome(row={name: row.get(name) for name in COLUMN_NAMES}, curve=lines, layers=[])
 
 
 def sweep(

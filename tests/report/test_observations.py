@@ -61,7 +61,7 @@ def oracle_choice(rows: Rows) -> tuple[float, float, float, int] | None:
     return best
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10_000), prune=st.sampled_from([None, 80.0, 92.9]))
 def test_choice_equals_plain_loops(seed: int, prune: float | None) -> None:
     rows, _ = sweep(seed=seed, batches=(512, 8192), lrs=5, prune_below=prune, fail=0.1)

@@ -1,0 +1,157 @@
+"""The page in a real browser and as a document: self-contained, no overflow, accessible."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic_outcomes import tables
+
+from lars_sweep.report import build_report
+
+# Sits in the page under test and tells its parent what it saw.
+PROBE = """<script>addEventListener("load", () => parent.postMessage({
+  inner: innerWidth,
+  scroll: document.documentElement.scrollWidth,
+  wide: [...document.querySelectorAll("main > section *")].filter(e => !e.closest(".table")
+    && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.tagName),
+  images: [...document.images].map(i => [i.complete && i.naturalWidth > 0, i.clientWidth]),
+  requests: performance.getEntriesByType("resource").map(r => r.name)
+    .filter(name => !name.startsWith("data:")),
+}, "*"));</script>"""
+FRAME = """<!doctype html><iframe style="width:{width}px;height:900px;border:0" srcdoc="{page}">
+</iframe><pre></pre><script>addEventListener("message", event => {{
+  document.querySelector("pre").textContent = JSON.stringify(event.data);
+}});</script>"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A report with long names, all statuses and all sections."""
+    outcomes, curves = tables(
+        batches=(512, 8192), epochs=(15.0, 30.0), lrs=7, prune_below=84, fail=0.02,
+        name="a_rather_long_sweep_name_without_any_space_in_it_at_all",
+    )  # fmt: skip
+    out_dir = tmp_path_factory.mktemp("page")
+    provenance = {
+        "Run id": "7f3a",
+        "Command": "lars-sweep launch " + "x" * 90,
+        "Settings": {"a": 1},
+    }
+    return build_report(outcomes, curves, provenance, out_dir).html.read_text()
+
+
+def seen_by_chromium(page: str, width: int, directory: Path) -> dict[str, Any]:
+    """What the probe reports from inside a frame of that width (a window has a minimum of 500)."""
+    chromium = shutil.which("chromium")
+    assert chromium, "the report's tests need chromium: apt-get install chromium"
+    # The page forbids all scripts and requests; without that line a request would be visible.
+    probed = re.sub(r"<meta http-equiv=[^>]*>", "", page).replace("</body>", PROBE + "</body>")
+    (directory / "probe.html").write_text(FRAME.format(width=width, page=html.escape(probed)))
+    dumped = subprocess.run(
+        [
+            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1600,1000",
+            f"--user-data-dir={directory / 'profile'}", "--virtual-time-budget=5000", "--dump-dom",
+            f"file://{directory / 'probe.html'}",
+        ],
+        check=True, capture_output=True, text=True, timeout=120,
+    ).stdout  # fmt: skip
+    seen = re.search(r"<pre>(.+?)</pre>", dumped)
+    assert seen, dumped[-500:]
+    result: dict[str, Any] = json.loads(html.unescape(seen[1]))
+    return result
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_no_overflow_and_no_request_in_chromium(page: str, width: int, tmp_path: Path) -> None:
+    seen = seen_by_chromium(page, width, tmp_path)
+    assert seen["inner"] == width
+    assert seen["scroll"] <= width
+    assert seen["wide"] == []
+    assert seen["requests"] == []
+    assert len(seen["images"]) == 4
+    for loaded, shown in seen["images"]:
+        assert loaded
+        assert shown > (300 if width == 390 else 500)
+
+
+def test_the_probe_sees_overflow_and_requests(tmp_path: Path) -> None:
+    bad = (
+        "<!doctype html><body style='margin:0'><main><section><div style='width:900px'>x</div>"
+        "</section></main><img src='https://example.invalid/x.png'></body>"
+    )
+    seen = seen_by_chromium(bad, 390, tmp_path)
+    assert seen["scroll"] == 900
+    assert seen["wide"] == ["DIV"]
+    assert seen["requests"] == ["https://example.invalid/x.png"]
+    assert seen["images"][0][0] is False
+
+
+def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page
+    assert "<script" not in page
+    for source in re.findall(r"(?:src|srcset)=\"([^\"]*)\"", page):
+        assert source.startswith("data:image/svg+xml;base64,")
+    for link in re.findall(r"href=\"([^\"]*)\"", page):
+        assert re.fullmatch(r"#[a-z]+|[a-z-]+\.(csv|png|svg)", link)
+
+
+class Outline(HTMLParser):
+    """Collects what a screen reader goes by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headings: list[str] = []
+        self.ids: list[str] = []
+        self.alts: list[str] = []
+        self.unscoped = 0
+        self.rows: list[int] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag in ("h1", "h2", "h3"):
+            self.headings.append(tag)
+        if values.get("id"):
+            self.ids.append(str(values["id"]))
+        if tag == "img":
+            self.alts.append(values.get("alt") or "")
+        if tag == "th" and values.get("scope") not in ("row", "col"):
+            self.unscoped += 1
+        if tag == "tr":
+            self.rows.append(0)
+        if tag in ("td", "th"):
+            self.rows[-1] += 1
+
+
+def test_outline_alt_texts_and_table_headers(page: str) -> None:
+    outline = Outline()
+    outline.feed(page)
+    assert outline.headings == ["h1", *["h2"] * 6]
+    assert len(outline.ids) == len(set(outline.ids))
+    assert len(outline.alts) == 4
+    assert all(len(alt) > 80 for alt in outline.alts)
+    assert outline.unscoped == 0
+    assert outline.rows == [7] * 9 + [8] * 9  # chosen and endings: the head and 8 strata
+    for target in re.findall(r"href=\"#([a-z]+)\"", page):
+        assert target in outline.ids
+
+
+def test_page_tells_the_protocol_and_where_it_comes_from(page: str) -> None:
+    assert "held_out: LR chosen on val, accuracy reported on test" in page
+    for fact in ("7f3a", "torch 2.13.0+cpu", "2 × cpu", "0123abc", "2026-11-20 08:00:00 UTC"):
+        assert fact in page
+
+
+def test_names_are_escaped(tmp_path: Path) -> None:
+    outcomes, curves = tables(batches=(512,), lrs=1, seeds=1, name="<b>x</b>&")
+    page = build_report(outcomes, curves, {"<i>": "<u>"}, tmp_path).html.read_text()
+    assert "<b>x" not in page
+    assert "&lt;b&gt;x&lt;/b&gt;&amp;" in page
+    assert "<dt>&lt;i&gt;</dt><dd>&lt;u&gt;</dd>" in page
