@@ -23,11 +23,11 @@ class Cluster:
     """One development cluster, running or not, at ``settings.base``."""
 
     def __init__(self, settings: Settings) -> None:
-        saved = Path(settings.base) / "settings.json"
-        # What runs there was started with these, whatever the environment says now.
-        self.settings = Settings.load(saved) if saved.exists() else settings
-        self._wanted = settings
         self.base = Path(settings.base)
+        self._saved = self.base / "settings.json"
+        # What runs there was started with these, whatever the environment says now.
+        self.settings = Settings.load(self._saved) if self._saved.exists() else settings
+        self._wanted = settings
         self._daemons = Daemons(self.base / "daemons.json", self.base / "log")
 
     # ── life
@@ -42,10 +42,11 @@ class Cluster:
                         f"at {self.base} {', '.join(dead)} died and the rest still runs: "
                         "look into its log folder, then stop the rest with `down`"
                     )
+                self.settings = Settings.load(self._saved)
                 return False
             self.settings = self._wanted.with_port()
-            self._prepare()
             try:
+                self._prepare()
                 self._start()
             except BaseException:
                 self._stop()
@@ -125,7 +126,7 @@ class Cluster:
         shutil.rmtree(self.base, ignore_errors=True)
         for folder in ("etc", "run", "log", "state", "mysql", *self._spools()):
             (self.base / folder).mkdir(parents=True, mode=0o755)
-        self.settings.save(self.base / "settings.json")
+        self.settings.save(self._saved)
         configuration.write(self.settings)
         self._edit_hosts(f"127.0.0.1 {' '.join(self.settings.node_names)}")
         for node in self.settings.node_names:

@@ -122,7 +122,7 @@ def _shared(settings: Settings) -> Iterator[Cluster]:
     with _joined(lock) as users:
         try:
             cluster.up()
-            yield Cluster(settings.checked())
+            yield cluster
         finally:
             if _flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 cluster.down(wipe=True)
