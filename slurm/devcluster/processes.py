@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +24,8 @@ class Daemons:
         """Runs the command in a session of its own; its output is appended to ``name``.out."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         # Not subprocess.Popen: it wants to be waited for, and these outlive their starter.
-        pid = os.posix_spawnp(
-            command[0],
+        pid = os.posix_spawn(
+            shutil.which(command[0], path=SYSTEM_PATH) or command[0],
             list(command),
             {**environ, "PATH": SYSTEM_PATH},
             file_actions=[

@@ -56,6 +56,27 @@ def test_up_and_down_twice_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slurm
+def test_up_needs_nothing_of_the_callers_environment(tmp_path: Path) -> None:
+    settings = small(tmp_path, f"z{os.getpid()}")
+    environ = {
+        "DEVCLUSTER_NAME": settings.name,
+        "DEVCLUSTER_BASE": settings.base,
+        "DEVCLUSTER_NODES": "1",
+        "DEVCLUSTER_ACCOUNTING": "no",
+        "PATH": "/usr/bin:/bin",
+    }
+    try:
+        done = subprocess.run(
+            [COMMANDS / "up"], env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (0, f"source {settings.base}/env.sh\n"), (
+            done.stderr
+        )
+    finally:
+        Cluster(settings).down(wipe=True)
+
+
+@pytest.mark.slurm
 def test_two_clusters_run_side_by_side(tmp_path: Path) -> None:
     both = [Cluster(small(tmp_path, f"{letter}{os.getpid()}")) for letter in "vw"]
     try:
