@@ -6,7 +6,6 @@ import itertools
 
 import pytest
 import torch
-import torch._dynamo.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -267,14 +266,3 @@ def test_groups_that_do_not_divide_the_micro_batch_are_refused():
 def test_no_groups_are_refused():
     with pytest.raises(TrainError, match="got 0; allowed: at least 1"):
         set_atoms(nn.Identity(), Atoms(seed=0, step=0, first_group=0, groups=0))
-
-
-def test_a_compiled_forward_does_not_recompile_when_the_step_changes():
-    net, x = network(torch.float32), images(dtype=torch.float32)
-    torch._dynamo.reset()
-    counter = torch._dynamo.testing.CompileCounter()
-    compiled = torch.compile(net, backend=counter)
-    for step in range(4):
-        set_atoms(net, Atoms(seed=1, step=step, first_group=step, groups=GROUPS))
-        compiled(x)
-    assert counter.frame_count == 1

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._dynamo.testing
 from torch import Tensor, nn
 
 from lars_sweep.errors import TrainError
 from lars_sweep.train.layers import Atoms, GroupDropout, fold_statistics, set_atoms
 from lars_sweep.train.models import NETWORKS, build_model, default_image_size, training_loss
 from lars_sweep.train.models.fillers import fan_in
+from lars_sweep.train.models.lrn import LocalResponseNorm
 
 TABLE2 = Path(__file__).parents[2] / "analysis" / "reference" / "table2.csv"
 SMALL = [name for name in NETWORKS if name.startswith("small_")]
@@ -109,12 +111,22 @@ def test_relu_comes_before_lrn_and_lrn_before_pooling():
     assert all(x.min() == 0 for x in seen)
 
 
-def test_lrn_divides_alpha_by_the_local_size_as_caffe_does():
-    lrn = build_model("small_alexnet", 10, seed=1).lrn
-    x = torch.randn(1, 16, 2, 2, dtype=torch.float64) * 30
-    padded = nn.functional.pad(x, (0, 0, 0, 0, 2, 2))
-    squares = sum(padded[:, i : i + 16] ** 2 for i in range(5))
-    torch.testing.assert_close(lrn(x), x / (1 + 1e-4 / 5 * squares) ** 0.75)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_lrn_is_torchs_which_divides_alpha_by_the_local_size_as_caffe_does(memory_format):
+    x = 30 * torch.randn(2, 16, 3, 3, dtype=torch.float64).to(memory_format=memory_format)
+    theirs = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)
+    y = LocalResponseNorm()(x)
+    torch.testing.assert_close(y, theirs(x), rtol=1e-12, atol=1e-12)
+    assert y.is_contiguous(memory_format=memory_format)
+    squares = sum(nn.functional.pad(x, (0, 0, 0, 0, 2, 2))[:, i : i + 16] ** 2 for i in range(5))
+    torch.testing.assert_close(y, x / (1 + 1e-4 / 5 * squares) ** 0.75, rtol=1e-12, atol=1e-12)
+
+
+def test_lrn_in_bfloat16_rounds_its_result_only():
+    x = 20 * torch.randn(2, 16, 3, 3).bfloat16()
+    torch.testing.assert_close(
+        LocalResponseNorm()(x), LocalResponseNorm()(x.float()).bfloat16(), rtol=0, atol=0
+    )
 
 
 def test_batch_norm_of_alexnet_bn_is_on_the_inputs_of_conv2_to_conv5_without_affine():
@@ -254,6 +266,18 @@ def test_every_dropout_layer_has_its_own_number():
     built = build_model("small_alexnet", 10, seed=1)
     numbers = [m.layer for m in built.modules() if isinstance(m, GroupDropout)]
     assert numbers == [0, 1]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_networks_compile_to_one_graph_for_all_steps(name):
+    torch._dynamo.reset()
+    counter = torch._dynamo.testing.CompileCounter()
+    model = build_model(name, 10, in_channels=1, seed=1)
+    compiled = torch.compile(model, backend=counter, fullgraph=True)
+    for step in range(3):
+        set_atoms(model, Atoms(seed=1, step=step, first_group=step, groups=2))
+        compiled(torch.randn(4, 1, 28, 28))
+    assert counter.frame_count == 1
 
 
 def test_unknown_names_and_sizes_are_refused_with_what_is_allowed():

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from lars_sweep.train.layers import GroupBatchNorm2d, GroupDropout
 from lars_sweep.train.models.fillers import Constant, Fillers, Gaussian, fan_in
+from lars_sweep.train.models.lrn import LocalResponseNorm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,7 @@ class AlexNet(nn.Module):
             size = (size + 2 * c.padding - c.kernel) // c.stride + 1
             if c.pool:
                 size = pooled(size)
-        self.lrn = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)
+        self.lrn = LocalResponseNorm()
         self.fc6 = nn.Linear(channels * size**2, plan.hidden)
         self.drop6 = GroupDropout(plan.dropout)
         self.fc7 = nn.Linear(plan.hidden, plan.hidden)

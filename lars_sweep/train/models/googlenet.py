@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from lars_sweep.train.layers import GroupDropout
 from lars_sweep.train.models.fillers import Constant, Fillers, xavier
+from lars_sweep.train.models.lrn import LocalResponseNorm
 
 Channels = tuple[int, int, int, int, int, int]
 """Of an inception: 1×1, 3×3 reduce, 3×3, 5×5 reduce, 5×5, pool projection."""
@@ -102,7 +103,7 @@ class GoogLeNet(nn.Module):
         self.conv1 = nn.Conv2d(in_channels, 64 // shrink, kernel, plan.stem_stride, kernel // 2)
         self.conv2_reduce = nn.Conv2d(64 // shrink, 64 // shrink, 1)
         self.conv2 = nn.Conv2d(64 // shrink, 192 // shrink, 3, padding=1)
-        self.lrn = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)
+        self.lrn = LocalResponseNorm()
         channels = 192 // shrink
         self.inceptions, self.heads = nn.ModuleDict(), nn.ModuleDict()
         for name, full in _INCEPTIONS.items():

@@ -127,8 +127,8 @@ def _foreach_step(
 ) -> None:
     """The step for any dtype and device, with rates that may live on the device."""
     updates = list(torch._foreach_add(grads, params, alpha=weight_decay))
-    for update, rate in zip(updates, rates, strict=True):
-        update.mul_(rate)
+    # Takes 0-dim tensors as well as numbers.
+    torch._foreach_mul_(updates, cast(list[float], list(rates)))
     torch._foreach_mul_(buffers, momentum)
     torch._foreach_add_(buffers, updates)
     if nesterov:

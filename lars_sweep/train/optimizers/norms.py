@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 _ROW = 4096
+_LARGE = 4 * _ROW
+"""From here on a flat float32 sum of squares on the CPU is off by more than 2e-7."""
 
 
 def norm_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -18,13 +20,15 @@ def norm_dtype(dtype: torch.dtype) -> torch.dtype:
 def norms(tensors: Sequence[Tensor]) -> Tensor:
     """‖t‖ of every tensor, (L,) on their device, without asking the device for a value.
 
-    On CUDA one horizontally fused reduction; on the CPU the norm of row norms, since torch's
-    float32 sum of squares runs 0.23 % low at 38 million elements there.
+    On CUDA one horizontally fused reduction. On the CPU only the small tensors go that way: its
+    flat float32 sum of squares runs 0.23 % low at 38 million elements.
     """
     dtype = norm_dtype(tensors[0].dtype)
-    if tensors[0].device.type == "cpu":
-        return torch.stack([norm(t) for t in tensors])
-    return torch.stack(torch._foreach_norm(list(tensors), 2, dtype=dtype))
+    if tensors[0].device.type != "cpu":
+        return torch.stack(torch._foreach_norm(list(tensors), 2, dtype=dtype))
+    small = [t for t in tensors if t.numel() < _LARGE]
+    of_small = iter(torch._foreach_norm(small, 2, dtype=dtype) if small else ())
+    return torch.stack([norm(t) if t.numel() >= _LARGE else next(of_small) for t in tensors])
 
 
 def norm(tensor: Tensor) -> Tensor:
@@ -32,16 +36,10 @@ def norm(tensor: Tensor) -> Tensor:
     dtype = norm_dtype(tensor.dtype)
     flat = _flat(tensor)
     whole = flat.numel() // _ROW * _ROW
-    rows: Tensor
-    if whole <= _ROW:
-        rows = torch.linalg.vector_norm(flat, dtype=dtype)
-        return rows
-    rows = torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1, dtype=dtype)
-    if whole < flat.numel():
-        tail = torch.linalg.vector_norm(flat[whole:], dtype=dtype)
-        rows = torch.cat([rows, tail.unsqueeze(0)])
-    rows = torch.linalg.vector_norm(rows)
-    return rows
+    rows: Tensor = torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1, dtype=dtype)
+    rest: Tensor = torch.linalg.vector_norm(flat[whole:], dtype=dtype)
+    total: Tensor = torch.linalg.vector_norm(torch.cat([rows, rest.unsqueeze(0)]))
+    return total
 
 
 def _flat(tensor: Tensor) -> Tensor:
