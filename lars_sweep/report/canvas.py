@@ -117,7 +117,7 @@ def make_canvas(
     height, strip = (2.5 if shape == "wide" else 2.2), 0.19 * strip_rows
     left, right, title, bottom = 0.66, 0.14, 0.3, 0.58 + (strip + 0.06 if strip_rows else 0.0)
     total_width = columns * (left + width + right)
-    per_row = max(1, int((total_width - 0.2) // 1.2))
+    per_row = _legend_columns([str(handle.get_label()) for handle in legend], total_width - 0.2)
     head = 0.06 + 0.21 * math.ceil(len(legend) / per_row)
     note = textwrap.wrap(footer, int(total_width * 17.5))
     foot = 0.14 * len(note) + 0.12
@@ -141,7 +141,7 @@ def make_canvas(
             below = place(x, y - strip - 0.06, width, strip) if strip_rows else None
             slots[key] = Slot(main, below)
     figure.legend(
-        handles=_row_major(legend, per_row), loc="upper left", ncols=min(per_row, len(legend)),
+        handles=_row_major(legend, per_row), loc="upper left", ncols=per_row,
         bbox_to_anchor=(0.1 / total_width, 1 - 0.04 / total_height), borderaxespad=0.0,
         handletextpad=0.4, columnspacing=1.4, labelspacing=0.45,
     )  # fmt: skip
@@ -151,9 +151,17 @@ def make_canvas(
     return Canvas(figure=figure, slots=slots)
 
 
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    """The most columns, filled line by line, whose longest labels fit into ``width`` inches."""
+    for columns in range(len(labels), 1, -1):
+        longest = [max(map(len, labels[i::columns])) for i in range(columns)]
+        if sum(0.46 + 0.078 * characters for characters in longest) <= width:
+            return columns
+    return 1
+
+
 def _row_major(handles: Sequence[Line2D], columns: int) -> list[Line2D]:
     """Matplotlib fills a legend column by column; this order makes it read line by line."""
-    columns = min(columns, len(handles))
     rows = math.ceil(len(handles) / columns)
     blank = Line2D([], [], linestyle="none", label=" ")
     padded = [*handles, *[blank] * (rows * columns - len(handles))]

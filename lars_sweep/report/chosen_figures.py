@@ -87,7 +87,7 @@ def _chosen_canvas(
     if (strata["n"] > 1).any():
         legend.append(seed_handle())
     if (strata["edge"] != "").any():
-        label = "LR at the edge of those tested"
+        label = "LR at the grid's edge"
         legend.append(handle(label, marker="o", color=MUTED, markersize=6, hollow=True))
     panels = [(p, r, o if side_by_side else "") for p, r, o in canvas.panels_of(strata)]
     rows = canvas.arrange(panels, shape)

@@ -61,6 +61,7 @@ def draw_lr(observations: Observations, shape: Shape) -> Figure:
         canvas.lr_axis(slot.main, low, high, ticks=slot.strip is None)
         slot.main.set_ylim(bottom, top)
         slot.main.set_ylabel(f"top-1 on {choice_split(observations)} (%)")
+        slot.main.set_xlabel("")  # seaborn wrote the column's name
         if slot.strip is not None:
             canvas.lr_axis(slot.strip, low, high)
             _lost_marks(slot.strip, mine[mine["diverged"] > 0], lost_batches, batches)
