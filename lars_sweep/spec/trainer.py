@@ -6,7 +6,7 @@ talk at step boundaries only, through `Control`, and never from a signal handler
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -125,10 +125,24 @@ class Hardware:
 
 
 class Trainer(Protocol):
-    """Runs trials one after another in one process (per rank)."""
+    """Runs trials one after another, alone or with the other ranks of its world."""
 
     @property
     def hardware(self) -> Hardware: ...
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is rank 0, which calls `train`; the others call `follow`."""
+
+    def follow(self, poll: Callable[[], Signal]) -> None:
+        """On ranks above 0: take part in every trial until rank 0 closes.
+
+        Args:
+            poll: what this rank's own surroundings ask for; any rank's signal counts for all.
+        """
+
+    def close(self) -> None:
+        """Every rank calls it once, at the end; on rank 0 it dismisses the followers."""
 
     def train(self, trial: TrialSpec, control: Control) -> TrialResult:
         """Run the trial, from its newest good checkpoint if there is one, to its end or a signal.

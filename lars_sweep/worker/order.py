@@ -17,7 +17,7 @@ class WorkOrder:
     threads: int | None = None
     """CPU threads per rank; None: the library's choice."""
     time_limit_s: float | None = None
-    """Wall-clock seconds until the job is killed; the worker stops `STOP_AHEAD_S` earlier."""
+    """Wall-clock seconds until the job is killed; the worker stops a little earlier."""
     checkpoint_every_s: float = 30.0
     import_path: tuple[str, ...] = ()
     """Directories from which the user's own modules are imported."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lars_sweep.errors import RunError
 from lars_sweep.spec.trainer import Control, Evaluation, Hardware, Signal, Trainer, TrialResult
 from lars_sweep.spec.trial import TrialSpec
@@ -36,6 +38,16 @@ class NoopTrainer:
     @property
     def hardware(self) -> Hardware:
         return Hardware(device="none (no-op trainer)", devices=1, versions="no-op trainer")
+
+    @property
+    def leads(self) -> bool:
+        return True
+
+    def follow(self, poll: Callable[[], Signal]) -> None:
+        """Never called: a world of one has no followers."""
+
+    def close(self) -> None:
+        """Nothing to close."""
 
     def train(self, trial: TrialSpec, control: Control) -> TrialResult:
         """One evaluation, no steps in between; see `lars_sweep.spec.trainer.Trainer`."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import time
 import uuid
 from dataclasses import replace
-from types import FrameType
 
 import lars_sweep
 from lars_sweep.errors import RunError
@@ -22,6 +19,7 @@ from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.plan import Plan, QueuedTrial, load_plan
 from lars_sweep.worker.control import PruneRule, TrialControl
 from lars_sweep.worker.effort import effort_of, failures_before
+from lars_sweep.worker.ending import JobEnd
 from lars_sweep.worker.order import WorkOrder
 from lars_sweep.worker.provenance import git_commit
 from lars_sweep.worker.record import Provenance, make_outcome
@@ -30,8 +28,6 @@ from lars_sweep.worker.trainers import make_trainer
 
 logger = logging.getLogger(__name__)
 
-STOP_AHEAD_S = 30.0
-"""A job's last seconds are for the checkpoint: no more than a tenth of its time limit, though."""
 ATTEMPTS_THAT_MAY_FAIL = 2
 """An error in one attempt may be the node's; in two it is the trial's."""
 
@@ -39,15 +35,15 @@ ATTEMPTS_THAT_MAY_FAIL = 2
 class WorkerProcess:
     """One worker's life in this process."""
 
-    def __init__(self, order: WorkOrder, job_id: str) -> None:
-        self._order = order
-        self._started = time.monotonic()
-        self._preempted = False
-        self.run: RunDir = open_run(order.run)
-        self.plan: Plan = load_plan(self.run)
-        self.trainer: Trainer = make_trainer(self.run.trainer, order)
+    def __init__(
+        self, run: RunDir, trainer: Trainer, ending: JobEnd, executor: str, job_id: str
+    ) -> None:
+        self.run = run
+        self.trainer = trainer
+        self.plan: Plan = load_plan(run)
+        self._ending = ending
         self._record = workers.this_worker(
-            f"{job_id}-{uuid.uuid4().hex[:8]}", job_id=job_id, executor=order.executor
+            f"{job_id}-{uuid.uuid4().hex[:8]}", job_id=job_id, executor=executor
         )
         self._source = TrialSource(
             self.run, self.plan, self._record.worker_id, is_dead=self._holder_is_dead
@@ -99,7 +95,7 @@ class WorkerProcess:
             trial,
             claim,
             self._record,
-            interrupted=self._interruption,
+            interrupted=self._ending,
             prune=self._prune_rule(queued),
         )
         try:
@@ -167,22 +163,8 @@ class WorkerProcess:
     def _must_stop(self) -> str | None:
         if requests.stop_requested(self.run):
             return "cancelled"
-        signal_ = self._interruption()
-        return None if signal_ is Signal.GO_ON else signal_.name.lower().replace("_", " ")
-
-    def _interruption(self) -> Signal:
-        if self._preempted:
-            return Signal.PREEMPTED
-        limit = self._order.time_limit_s
-        if limit is not None:
-            ahead = min(STOP_AHEAD_S, limit / 10)
-            if time.monotonic() - self._started > limit - ahead:
-                return Signal.OUT_OF_TIME
-        return Signal.GO_ON
-
-    def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Note that the job is about to end; acted upon at the next step boundary."""
-        self._preempted = True
+        signal = self._ending()
+        return None if signal is Signal.GO_ON else signal.name.lower().replace("_", " ")
 
     # ── others
     def _holder_is_dead(self, claim: Claim) -> bool:
@@ -212,7 +194,9 @@ def _nothing_done(status: str, cause: str | None = None) -> TrialResult:
 
 
 def work(order: WorkOrder, *, job_id: str) -> str:
-    """Be a worker until work or time is over; returns why it ended.
+    """Be one rank of a worker until work or time is over; returns why it ended.
+
+    Rank 0 takes the trials; the others take part in each until it dismisses them.
 
     Raises:
         RunError: the run directory cannot be used (gone, full, of another version).
@@ -220,11 +204,17 @@ def work(order: WorkOrder, *, job_id: str) -> str:
     for entry in reversed(order.import_path):
         if entry not in sys.path:
             sys.path.insert(0, entry)
-    worker = WorkerProcess(order, job_id)
-    # Set after submitit's own handlers, which would checkpoint from inside the signal handler and
-    # swallow SIGTERM.
-    for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
-        signal.signal(number, worker.on_signal)
-    reason = worker.work()
+    ending = JobEnd(order.time_limit_s)
+    run = open_run(order.run)
+    trainer = make_trainer(run.trainer, order)
+    ending.listen()
+    try:
+        if trainer.leads:
+            reason = WorkerProcess(run, trainer, ending, order.executor, job_id).work()
+        else:
+            trainer.follow(ending)
+            reason = "dismissed"
+    finally:
+        trainer.close()
     logger.info("worker ended: %s", reason)
     return reason
