@@ -21,9 +21,9 @@ KEPT = ROOT / "analysis" / "results" / "quickstart"
 
 def main(run: Path) -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
-    for name in ("accuracy-vs-lr.png", "strata.csv"):
+    for name in ("accuracy-vs-lr.png", "chosen.csv"):
         shutil.copy(run / "report" / name, KEPT / name)
-    with (KEPT / "strata.csv").open() as file:
+    with (KEPT / "chosen.csv").open() as file:
         rows = list(csv.DictReader(file))
     README.write_text(put(README.read_text(), "quickstart-result", result(rows)))
 
@@ -38,15 +38,15 @@ def result(rows: list[dict[str, str]]) -> str:
         "LR chosen on val, accuracy on test, mean ± standard deviation over seeds "
         "(`analysis/quickstart_result.py` made this from the run).",
         "",
-        "| optimizer | batch | chosen LR | val % | test % | seeds | diverged |",
+        "| optimizer | batch | LRs tried | chosen LR | val % | test % | seeds |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         lines.append(
             f"| {row['optimizer'].upper()} | {row['global_batch']} "
+            f"| {float(row['lr_low']):.3g} – {float(row['lr_high']):.3g} ({row['lrs']}) "
             f"| {float(row['base_lr']):.3g} "
-            f"| {spread(row, 'choice')} | {spread(row, 'report')} | {row['n']} "
-            f"| {row['diverged']} of {row['trials']} trials |"
+            f"| {spread(row, 'choice')} | {spread(row, 'report')} | {row['n']} |"
         )
     return "\n".join(lines)
 
