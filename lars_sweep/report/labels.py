@@ -26,7 +26,7 @@ def batch_label(batch: float) -> str:
 
 def lr_label(lr: float) -> str:
     """Three significant digits; tables and CSV files hold them all."""
-    return f"{lr:.3g}"
+    return f"{lr:.3g}" if lr < 999.5 else f"{lr:,.0f}"
 
 
 def number(value: float) -> str:
