@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -48,20 +48,20 @@ class RunOptions:
     """Largest micro-batch, in samples; halved for good when the device runs out of memory."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Listener:
-    """What a rank listens to at step boundaries: rank 0 its worker, others their own signals."""
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """The `Control` of ranks above 0: their own signals count, rank 0 does all else."""
 
-    control: Control | None
-    poll: Callable[[], Signal] = field(default=lambda: Signal.GO_ON)
+    poll: Callable[[], Signal]
+    checkpoint_dir: None = None
 
-    def at_step(self, step: int) -> Signal:
-        """The heartbeat, and what is asked of this rank."""
-        return self.poll() if self.control is None else self.control.at_step(step)
+    def at_step(self, steps_done: int) -> Signal:
+        """What is asked of this rank."""
+        return self.poll()
 
     def at_evaluation(self, evaluation: Evaluation) -> Signal:
-        """What a pruner says on rank 0."""
-        return Signal.GO_ON if self.control is None else self.control.at_evaluation(evaluation)
+        """Only rank 0 asks a pruner."""
+        return Signal.GO_ON
 
 
 class TrialRun:
@@ -70,7 +70,7 @@ class TrialRun:
     def __init__(
         self,
         trial: TrialSpec,
-        listener: Listener,
+        control: Control,
         world: World,
         loaded: LoadedDataset,
         options: RunOptions,
@@ -80,7 +80,7 @@ class TrialRun:
                 f"trial {trial.trial_id}: global_batch {trial.global_batch} is smaller than the "
                 f"world of {world.size} processes; use fewer processes or a larger batch"
             )
-        self._trial, self._listener, self._world, self._options = trial, listener, world, options
+        self._trial, self._control, self._world, self._options = trial, control, world, options
         dataset = loaded.dataset
         self._numerics = Numerics(trial, options.device, options.dtype)
         self._parts = Parts.of(trial, loaded)
@@ -104,7 +104,7 @@ class TrialRun:
         self._evaluator = Evaluator(self._numerics, preparation, world, self._classes)
         parts = self._parts
         self._batches = Batches(trial, parts.source, parts.training, preparation, world)
-        self._is_weight = torch.tensor([p.ndim > 1 for p in self._model.parameters()])
+        self._weight_gradient = 0.0
         self._chance = 100 / self._classes
         self._finite = FiniteWatch(options.device)
         self._first_bad: int | None = None
@@ -132,12 +132,12 @@ class TrialRun:
             if self._first_bad is not None:
                 progress.step = self._first_bad
                 return self._result("diverged", "nonfinite")
-            signal = self._agreed(lambda: self._listener.at_step(progress.step))
+            signal = self._agreed(lambda: self._control.at_step(progress.step))
             if measured:
                 evaluation, cause = self._evaluate(layers)
                 if cause is not None:
                     return self._result("diverged", cause)
-                said = self._agreed(partial(self._listener.at_evaluation, evaluation))
+                said = self._agreed(partial(self._control.at_evaluation, evaluation))
                 signal = max(signal, said)
             if signal != Signal.GO_ON and progress.step < trial.steps:
                 return self._stopped(signal)
@@ -160,11 +160,11 @@ class TrialRun:
         loss = self._gradient_step.reduce(self._accumulate(step))
         gradients = self._gradient_step.gradients()
         meter = LayerMeter(self._model, gradients, self._optimizer) if measured else None
+        if measured or step == 0:
+            weights = norms([gradient for gradient in gradients if gradient.ndim > 1])
+            self._weight_gradient = float(torch.linalg.vector_norm(weights))
         if step == 0:
-            weight_gradients = [g for g in gradients if g.ndim > 1]
-            self._progress.watch.begin(
-                float(loss), float(torch.linalg.vector_norm(norms(weight_gradients)))
-            )
+            self._progress.watch.begin(float(loss), self._weight_gradient)
         self._optimizer.step()
         self._progress.step = step + 1
         with torch.no_grad():
@@ -254,9 +254,7 @@ class TrialRun:
             step=progress.step,
             train_loss=train.loss,
             logit_spread=train.logit_spread,
-            gradient=math.hypot(
-                *(row.gradient_norm for row, w in zip(layers, self._is_weight, strict=True) if w)
-            ),
+            gradient=self._weight_gradient,
         )
         self._throughput.resume(progress.step, self._batches.wait_s)
         return evaluation, cause
@@ -295,8 +293,7 @@ class TrialRun:
             self._save()
 
     def _save(self) -> None:
-        control = self._listener.control
-        directory = control.checkpoint_dir if control is not None else None
+        directory = self._control.checkpoint_dir
         if directory is None:
             return
         content = {
@@ -305,14 +302,18 @@ class TrialRun:
             "optimizer": self._optimizer.state_dict(),
             "progress": replace(self._progress, wall_s=self._wall_s()).to_plain(),
         }
-        save_checkpoint(directory, self._progress.step, content)
         self._saved_at = time.monotonic()
+        try:
+            save_checkpoint(directory, self._progress.step, content)
+        except OSError as error:
+            # A full disk must not end a trial that needs nothing from it.
+            _log.warning("no checkpoint of step %d: %s; going on", self._progress.step, error)
 
     def _found_checkpoint(self) -> bytes:
-        control = self._listener.control
-        if control is None or control.checkpoint_dir is None:
+        directory = self._control.checkpoint_dir
+        if directory is None:
             return b""
-        return newest_checkpoint(control.checkpoint_dir, self._trial.trial_id) or b""
+        return newest_checkpoint(directory, self._trial.trial_id) or b""
 
     def _restore(self) -> None:
         """Go on from the checkpoint that rank 0 found, if it found one."""

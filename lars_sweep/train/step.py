@@ -73,10 +73,14 @@ class GradientStep:
         """
         if self._buckets is not None:
             self._buckets.reduce(self._world)
+        for parameter in self._parameters:
+            # One that no loss depends on is treated alike on one rank and on many.
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
         sum_together([loss_sum, *self._statistics], self._world)
         fold_statistics(self._model)
         return loss_sum
 
     def gradients(self) -> list[Tensor]:
-        """∇L of every parameter tensor; zeros for one that no loss depends on."""
-        return [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+        """∇L of every parameter tensor, after `reduce`."""
+        return [p.grad for p in self._parameters if p.grad is not None]

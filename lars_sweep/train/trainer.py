@@ -15,7 +15,7 @@ from lars_sweep.spec.trainer import Control, Hardware, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec, trial_from_json, trial_to_json
 from lars_sweep.train.numerics import describe
 from lars_sweep.train.parts import LoadedDataset
-from lars_sweep.train.run import Listener, RunOptions, TrialRun
+from lars_sweep.train.run import Follower, RunOptions, TrialRun
 from lars_sweep.train.world import World
 
 _log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class TorchTrainer:
             DataError: its data are missing or not those of ``trial.data_id``.
         """
         self._world.broadcast(json.dumps(trial_to_json(trial)).encode())
-        return self._run(trial, Listener(control=control))
+        return self._run(trial, control)
 
     def follow(self, poll: Callable[[], Signal] = _go_on) -> None:
         """On ranks above 0: take part in every trial of rank 0 until it dismisses them.
@@ -103,7 +103,7 @@ class TorchTrainer:
         """
         while content := self._world.broadcast(None):
             try:
-                self._run(trial_from_json(json.loads(content)), Listener(control=None, poll=poll))
+                self._run(trial_from_json(json.loads(content)), Follower(poll))
             except LarsSweepError:
                 # Rank 0 raises too and records it; the next trial may well run.
                 _log.exception("rank %d: the trial ended", self._world.rank)
@@ -118,21 +118,21 @@ class TorchTrainer:
             self.dismiss()
         self._world.leave()
 
-    def _run(self, trial: TrialSpec, listener: Listener) -> TrialResult:
+    def _run(self, trial: TrialSpec, control: Control) -> TrialResult:
         options = RunOptions(
             device=self._device,
             dtype=self._dtype,
             checkpoint_every_s=self._checkpoint_every_s,
             most_samples=self._most_samples.get(trial.model, self._micro_batch),
         )
-        run = self._begin(trial, listener, options)
+        run = self._begin(trial, control, options)
         try:
             return run.to_end()
         finally:
             run.close()
             self._most_samples[trial.model] = options.most_samples
 
-    def _begin(self, trial: TrialSpec, listener: Listener, options: RunOptions) -> TrialRun:
+    def _begin(self, trial: TrialSpec, control: Control, options: RunOptions) -> TrialRun:
         """Set the trial up on all ranks or on none: one that failed would leave others waiting."""
         run: TrialRun | None = None
         failure: LarsSweepError | None = None
@@ -140,7 +140,7 @@ class TorchTrainer:
             if trial.dataset not in self._datasets:
                 loaded = LoadedDataset.load(trial.dataset, self._data_dir, self._device)
                 self._datasets[trial.dataset] = loaded
-            run = TrialRun(trial, listener, self._world, self._datasets[trial.dataset], options)
+            run = TrialRun(trial, control, self._world, self._datasets[trial.dataset], options)
         except LarsSweepError as error:
             failure = error
         failed = self._world.agree(failure is not None)

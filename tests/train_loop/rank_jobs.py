@@ -6,7 +6,7 @@ import itertools
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ FAULTY = tiny_trial(steps=8, base_lr=0.1)
 SHORT = tiny_trial(steps=3, base_lr=0.1)
 """In float32 on any shape: equal to 1e-5."""
 LIVES = tiny_trial(steps=40)
+IDLE = tiny_trial(steps=6, global_batch=12)
+"""Two atoms: of four ranks two have nothing to do."""
 ACCUMULATION: dict[str, Any] = {"micro_batch": 12}
 """Two atoms of six samples; seven atoms are uneven however they are dealt."""
 
@@ -60,7 +62,7 @@ def load(directory: Path, name: str) -> Any:
     return pickle.loads((directory / f"{name}.pickle").read_bytes())
 
 
-def any_shape(directory: Path) -> None:
+def any_shape(directory: Path, faults: Iterable[str]) -> None:
     """All that one world is asked to do, in one go: starting processes is what costs."""
     double = options(torch.float64) | ACCUMULATION
 
@@ -68,9 +70,10 @@ def any_shape(directory: Path) -> None:
         return lambda trainer: save(directory, name, run_traced(trainer, trial, directory / name))
 
     together(traced("long", LONG), **double)
+    together(traced("idle", IDLE), **double)
     together(traced("short", SHORT), **options(torch.float32))
-    for name, fault in FAULTS.items():
-        with fault():
+    for name in faults:
+        with FAULTS[name]():
             together(traced(name, FAULTY), **double)
     together(traced("faultless", FAULTY), **double)
 

@@ -12,6 +12,7 @@ from loop_kit import (
     run_interrupted,
     run_traced,
     same_bits,
+    sgd,
     tiny_trial,
     trace,
 )
@@ -33,6 +34,16 @@ def test_interrupted_trial_ends_with_the_same_bits(
     assert starts == [0, 1, 4, 7, 11]
     assert same_bits(undisturbed, resumed)
     assert disagreement(undisturbed, resumed) == 0
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lamb"])
+def test_every_optimizer_resumes_with_the_same_bits(
+    trainer: TorchTrainer, tmp_path: Path, optimizer: str
+) -> None:
+    trial = tiny_trial(steps=6, **(sgd(base_lr=0.01) | {"optimizer": optimizer}))
+    undisturbed = run_traced(trainer, trial, tmp_path / "one")
+    resumed, _ = run_interrupted(trainer, trial, tmp_path / "two", (2, 5))
+    assert same_bits(undisturbed, resumed)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
@@ -83,3 +94,12 @@ def test_prune_keeps_what_was_measured(trainer: TorchTrainer) -> None:
 def test_a_signal_at_the_last_step_comes_too_late(trainer: TorchTrainer) -> None:
     result = trainer.train(tiny_trial(), ScriptedControl(at_steps={12: Signal.PREEMPTED}))
     assert result.status == "ok"
+
+
+def test_a_disk_that_takes_no_checkpoint_does_not_end_the_trial(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = TorchTrainer(device="cpu", threads=1, checkpoint_every_s=0)
+    result = trainer.train(tiny_trial(), ScriptedControl(tmp_path / "missing"))
+    assert result.status == "ok"
+    assert "no checkpoint of step 1:" in caplog.text

@@ -14,6 +14,7 @@ from planted_faults import FAULTS
 from rank_jobs import (
     ACCUMULATION,
     FAULTY,
+    IDLE,
     LIVES,
     LONG,
     SHORT,
@@ -30,12 +31,15 @@ from lars_sweep.train import TorchTrainer
 from lars_sweep.train.checkpoint import checkpoints
 
 SAME = 1e-9
+# One pytest-xdist worker (--dist loadgroup), so that each world is started once.
+pytestmark = pytest.mark.xdist_group("worlds")
 
 
 @pytest.fixture(scope="module", params=[2, 4])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp(f"world{request.param}")
-    in_world(request.param, any_shape, directory)
+    # A fault that two ranks reveal need not be planted on four.
+    in_world(request.param, any_shape, directory, list(FAULTS) if request.param == 2 else [])
     return directory
 
 
@@ -61,6 +65,11 @@ def test_ranks_are_the_same_mathematics_in_float32(world: Path, tmp_path: Path) 
     assert disagreement(alone(SHORT, tmp_path, torch.float32), load(world, "short")) < 1e-5
 
 
+def test_ranks_without_an_atom_take_part(world: Path, tmp_path: Path) -> None:
+    assert disagreement(alone(IDLE, tmp_path, torch.float64), load(world, "idle")) < SAME
+
+
+@pytest.mark.parametrize("world", [2], indirect=True)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_caught(fault: str, world: Path, tmp_path: Path) -> None:
     right = alone(FAULTY, tmp_path, torch.float64)

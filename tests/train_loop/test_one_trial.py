@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from loop_kit import (
     run_interrupted,
     run_traced,
     same_bits,
+    sgd,
     tiny_trial,
 )
 
@@ -25,6 +27,7 @@ from lars_sweep.data.jpeg import encode
 from lars_sweep.errors import DataError, TrainError
 from lars_sweep.train import TorchTrainer
 from lars_sweep.train.batches import LoadedBatch
+from lars_sweep.train.numerics import supported
 from lars_sweep.train.step import GradientStep
 
 
@@ -165,3 +168,31 @@ def test_files_train_from_crops_on_a_network_of_smaller_input(
 def test_importing_the_package_does_not_import_torch() -> None:
     code = "import sys, lars_sweep.train; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("model", ["small_alexnet", "small_googlenet", "small_resnet"])
+def test_every_layer_of_small_networks_moves(trainer: TorchTrainer, model: str) -> None:
+    trial = tiny_trial(
+        steps=3,
+        model=model,
+        dataset="synthetic:image_size=28,channels=1,classes=4,samples=64",
+        global_batch=16,
+        bn_batch=8,
+        **sgd(base_lr=0.005, warmup_steps=0),
+    )
+    result = trainer.train(trial, ScriptedControl())
+    assert result.status == "ok"
+    assert all(
+        row.gradient_norm > 0 and row.update_ratio > 0 for row in result.layers if row.weight_norm
+    )
+    assert len({row.layer for row in result.layers}) * 3 == len(result.layers)
+
+
+@pytest.mark.skipif(
+    not supported("bf16", torch.device("cpu")), reason="this CPU has no bfloat16 instructions"
+)
+def test_bf16_keeps_weights_and_losses_in_float32(trainer: TorchTrainer, tmp_path: Path) -> None:
+    full = run_traced(trainer, tiny_trial(), tmp_path / "fp32")
+    half = run_traced(trainer, tiny_trial(precision="bf16"), tmp_path / "bf16")
+    assert {t.dtype for t in half.weights.values()} == {torch.float32}
+    assert 1e-5 < disagreement(full, half) < math.inf
