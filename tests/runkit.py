@@ -24,8 +24,8 @@ from lars_sweep.spec.trainer import (
 )
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.plan import Plan, QueuedTrial, load_plan, make_plan, plan_content
-from lars_sweep.worker.order import WorkOrder
 from lars_sweep.worker.record import Effort, Provenance, make_outcome
+from lars_sweep.worker.trainers import NoopTrainer
 from lars_sweep.worker.worker import WorkerProcess
 
 FACTS = DataFacts(content_id="0123456789abcdef", train_samples=1536)
@@ -99,12 +99,11 @@ def make_run(directory: Path, text: str = GRID, overrides: Sequence[str] = ()) -
     return create_run(directory / "run", plan_content(plan, trainer="noop"))
 
 
-def worker_of(run: RunDir, trainer: Any = None, **order: Any) -> WorkerProcess:
+def worker_of(
+    run: RunDir, trainer: Any = None, ending: Callable[[], Signal] = lambda: Signal.GO_ON
+) -> WorkerProcess:
     """A worker in this process, with a trainer of the test's own if one is given."""
-    worker = WorkerProcess(WorkOrder(run=run.path, executor="local", **order), job_id="1")
-    if trainer is not None:
-        worker.trainer = trainer
-    return worker
+    return WorkerProcess(run, trainer or NoopTrainer(), ending, "local", "1")  # type: ignore[arg-type]
 
 
 def finish(run: RunDir, trainer: Any = None) -> str:
@@ -179,14 +178,21 @@ class CurveTrainer:
         )
 
 
-def outcome_of(plan: Plan, queued: QueuedTrial, accuracy: float = 60.0) -> Outcome:
-    """A finished trial, without anything having run."""
+def outcome_of(
+    plan: Plan, queued: QueuedTrial, values: Sequence[float] = (55.0, 60.0), status: str = "ok"
+) -> Outcome:
+    """A finished trial with these accuracies on val, without anything having run."""
     trial = plan.trial(queued)
+    steps = (*trial.evaluation_steps[: len(values) - 1], trial.steps)
     result = TrialResult(
-        status="ok", steps_done=trial.steps, lr_peak=trial.base_lr, lr_integral=1.0, chance=10.0,
-        evaluations=(evaluation(trial.steps // 2, accuracy - 5), evaluation(trial.steps, accuracy)),
-        layers=(norms(trial.steps),),
-    )  # fmt: skip
+        status=status,  # type: ignore[arg-type]
+        steps_done=trial.steps,
+        lr_peak=trial.base_lr,
+        lr_integral=1.0,
+        chance=10.0,
+        evaluations=[evaluation(step, value) for step, value in zip(steps, values, strict=True)],
+        layers=[norms(trial.steps)],
+    )
     provenance = Provenance(
         sweep="small", spec_hash="0" * 64, hardware=HARDWARE, versions="test", git_commit=None
     )

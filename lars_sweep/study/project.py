@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import optuna
-from optuna.trial import TrialState
 
 from lars_sweep.errors import RunError
 from lars_sweep.rundir.layout import RunDir
@@ -42,27 +42,36 @@ def export_to_optuna(run: RunDir, url: str) -> Iterator[tuple[str, int]]:
         RunError: the storage cannot be opened.
     """
     plan = load_plan(run)
+    with _opened(url) as storage:
+        for name in plan.strata:
+            target = optuna.create_study(
+                study_name=study_name(run, name),
+                storage=storage,
+                direction="maximize",
+                load_if_exists=True,
+            )
+            there = {t.user_attrs.get("trial_id") for t in target.get_trials(deepcopy=False)}
+            finished = [
+                trial
+                for trial in _study(run, plan, name).get_trials(deepcopy=False)
+                if trial.state.is_finished() and trial.user_attrs["trial_id"] not in there
+            ]
+            target.add_trials(finished)
+            yield target.study_name, len(finished)
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[optuna.storages.RDBStorage]:
+    """The storage; its connections are closed afterwards."""
     try:
-        storage = optuna.storages.get_storage(url)
-    except Exception as error:
+        storage = optuna.storages.RDBStorage(url)
+    except Exception as error:  # whatever the driver raises
         raise RunError(
-            f"cannot open Optuna storage {url!r}: {error}; allowed: a SQLAlchemy URL such as "
-            "sqlite:///study.db or postgresql+psycopg://user@host/db"
+            f"cannot open Optuna storage {url!r}: {str(error).splitlines()[0]}; allowed: a "
+            "SQLAlchemy URL such as sqlite:///study.db or postgresql+psycopg://user@host/db"
         ) from error
-    for stratum in plan.strata:
-        source = _study(run, plan, stratum)
-        target = optuna.create_study(
-            study_name=study_name(run, stratum),
-            storage=storage,
-            direction="maximize",
-            load_if_exists=True,
-        )
-        there = {t.user_attrs.get("trial_id") for t in target.get_trials(deepcopy=False)}
-        finished = [
-            trial
-            for trial in source.get_trials(deepcopy=False)
-            if trial.state not in (TrialState.WAITING, TrialState.RUNNING)
-            and trial.user_attrs["trial_id"] not in there
-        ]
-        target.add_trials(finished)
-        yield target.study_name, len(finished)
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
