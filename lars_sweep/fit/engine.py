@@ -18,6 +18,9 @@ from lars_sweep.fit.answers import Interval
 from lars_sweep.fit.forms import Form
 from lars_sweep.fit.linear import FloatArray, constrained_lstsq, lstsq_on_line, solve_spd
 
+# Resolution of shapes inside a profile: its RSS is then wrong by the square of this.
+_PROFILE = 1e-5
+
 Objective = Callable[[FloatArray], FloatArray]
 """Residual sums of squares (..., G) of shapes (..., G, q)."""
 
@@ -37,6 +40,12 @@ class Noise:
         if math.isinf(self.nu):
             return self.variance * float(stats.chi2.ppf(level, 1))
         return self.variance * float(stats.f.ppf(level, 1, self.nu))
+
+    def confidence(self, root: FloatArray) -> FloatArray:
+        """Distribution function of a signed root of a rise of the RSS in units of the variance."""
+        if math.isinf(self.nu):
+            return np.asarray(stats.norm.cdf(root))
+        return np.asarray(stats.t.cdf(root, self.nu))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +116,10 @@ def _product(axes: list[FloatArray]) -> FloatArray:
 
 
 def minimise(
-    objective: Objective, axes: list[FloatArray], batch: tuple[int, ...] = ()
+    objective: Objective,
+    axes: list[FloatArray],
+    batch: tuple[int, ...] = (),
+    precision: float = 1e-11,
 ) -> FloatArray:
     """Shapes (*batch, q) that minimise the objective: a grid, then lattices of shrinking step.
 
@@ -135,7 +147,7 @@ def minimise(
         best = np.where(improved[..., None], vertex, best)
         rim = np.any(np.abs(lattice[chosen]) == half_width, axis=-1)
         step = np.where(rim[..., None], step, step / half_width)
-        if np.all(step < 1e-11 * (1.0 + np.abs(best))):
+        if np.all(step < precision * (1.0 + np.abs(best))):
             break
     return np.asarray(best)
 
@@ -192,30 +204,39 @@ def fit(form: Form, data: Data) -> CurveFit:
     )
 
 
-def profile_of_value(curve: CurveFit, at: FloatArray, values: FloatArray) -> FloatArray:
-    """Smallest RSS (m,) of curves through ``(at[i], values[i])``; at (m, d), values (m,)."""
+Functional = Callable[[FloatArray, FloatArray], FloatArray]
+"""Coefficients (..., p) on beta of a derived number, from shapes (..., q), points (..., 1, d)."""
+
+
+def profile_of_functional(
+    curve: CurveFit, functional: Functional, at: FloatArray, values: FloatArray
+) -> FloatArray:
+    """Smallest RSS (m,) with ``functional(theta, at[i]) @ beta = values[i]``; at (m, d)."""
     form, data, feasible = curve.form, curve.data, curve.form.feasible()
 
     def objective(theta: FloatArray) -> FloatArray:
         # theta is the common grid (G, q) at first, then one lattice per value (m, G, q).
-        shared = theta.ndim == 2
-        spread = theta[None] if shared else theta
-        basis = form.basis(spread, data.x)
+        spread = theta[None] if theta.ndim == 2 else theta
+        rows = np.stack(
+            [functional(spread[min(i, len(spread) - 1)], at[i : i + 1]) for i in range(len(values))]
+        )
         rest = data.y - form.offset(spread, data.x)
-        points = [_row(form, spread[0 if shared else i], at[i : i + 1]) for i in range(len(values))]
-        functional = np.stack([point[0] for point in points])
-        target = values[:, None] - np.stack([point[1] for point in points])
-        return lstsq_on_line(basis, rest, data.weights, feasible, functional, target)[1]
+        target = np.broadcast_to(values[:, None], rows.shape[:-1])
+        return lstsq_on_line(
+            form.basis(spread, data.x), rest, data.weights, feasible, rows, target
+        )[1]
 
-    theta = minimise(objective, form.grid(data.x), batch=(len(values),))
+    theta = minimise(objective, form.grid(data.x), batch=(len(values),), precision=_PROFILE)
     return np.asarray(objective(theta[:, None, :])[:, 0])
 
 
-def _row(form: Form, theta: FloatArray, at: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Basis (G, p) and offset (G,) at one point, for shapes (G, q)."""
-    basis = form.basis(theta, at)[..., 0, :]
-    offset = np.broadcast_to(form.offset(theta, at), (*theta.shape[:-1], 1))[..., 0]
-    return basis, offset
+def profile_of_value(curve: CurveFit, at: FloatArray, values: FloatArray) -> FloatArray:
+    """Smallest RSS (m,) of curves through ``(at[i], values[i])``; forms without an offset."""
+
+    def value(theta: FloatArray, point: FloatArray) -> FloatArray:
+        return np.asarray(curve.form.basis(theta, point)[..., 0, :])
+
+    return profile_of_functional(curve, value, at, values)
 
 
 def profile_of_linear(curve: CurveFit, index: int, values: FloatArray) -> FloatArray:
@@ -230,7 +251,7 @@ def profile_of_linear(curve: CurveFit, index: int, values: FloatArray) -> FloatA
         target = np.broadcast_to(values[:, None], (len(values), spread.shape[-2]))
         return lstsq_on_line(basis, rest, data.weights, feasible, functional, target)[1]
 
-    theta = minimise(objective, form.grid(data.x), batch=(len(values),))
+    theta = minimise(objective, form.grid(data.x), batch=(len(values),), precision=_PROFILE)
     return np.asarray(objective(theta[:, None, :])[:, 0])
 
 
@@ -248,7 +269,7 @@ def profile_of_shape(curve: CurveFit, index: int, values: FloatArray) -> FloatAr
         rest = data.y - form.offset(theta, data.x)
         return constrained_lstsq(form.basis(theta, data.x), rest, data.weights, feasible)[1]
 
-    theta = minimise(objective, others, batch=(len(values),))
+    theta = minimise(objective, others, batch=(len(values),), precision=_PROFILE)
     return np.asarray(objective(theta[:, None, :])[:, 0])
 
 

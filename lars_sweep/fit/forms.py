@@ -35,7 +35,7 @@ class Form(Protocol):
         """One axis of candidate values per shape parameter, for data x (n, d)."""
 
     def basis(self, theta: FloatArray, x: FloatArray) -> FloatArray:
-        """Basis (..., n, p) for theta (..., q) at x (n, d)."""
+        """Basis (..., n, p) for theta (..., q) at x (n, d) or, for steps curves, (..., n, d)."""
 
     def offset(self, theta: FloatArray, x: FloatArray) -> FloatArray | float:
         """The part (..., n) without linear parameters."""
@@ -83,7 +83,7 @@ class Exp(_NoOffset):
 
     def basis(self, theta: FloatArray, x: FloatArray) -> FloatArray:
         """See `Form`."""
-        return _falling(np.exp(-x[:, 0] * np.exp(-theta[..., :1])))
+        return _falling(np.exp(-x[..., 0] * np.exp(-theta[..., :1])))
 
     def feasible(self) -> Inequalities:
         """See `Form`."""
@@ -109,7 +109,7 @@ class Hinge2(_NoOffset):
 
     def basis(self, theta: FloatArray, x: FloatArray) -> FloatArray:
         """See `Form`."""
-        return _falling(np.maximum(0.0, theta[..., :1] - np.log2(x[:, 0])) ** 2)
+        return _falling(np.maximum(0.0, theta[..., :1] - np.log2(x[..., 0])) ** 2)
 
     def feasible(self) -> Inequalities:
         """See `Form`."""
@@ -122,7 +122,7 @@ class Hinge2(_NoOffset):
 
 @dataclass(frozen=True, slots=True)
 class Power(_NoOffset):
-    """``acc = a - b (S/1000)**-c``, ``0 <= b``, ``a <= 100``, ``0.05 <= c <= 5``; x = (S, B)."""
+    """``acc = a - b (S/1000)**-c``, ``0 <= b``, ``a <= 100``, ``0.05 <= c <= 2``; x = (S, B)."""
 
     name: ClassVar[str] = "power"
     shape: ClassVar[tuple[str, ...]] = ("c",)
@@ -130,11 +130,11 @@ class Power(_NoOffset):
 
     def grid(self, x: FloatArray) -> list[FloatArray]:
         """Exponents from almost a logarithm to almost a step, evenly in their logarithm."""
-        return [np.linspace(np.log(0.05), np.log(5.0), 60)]
+        return [np.linspace(np.log(0.05), np.log(2.0), 60)]
 
     def basis(self, theta: FloatArray, x: FloatArray) -> FloatArray:
         """See `Form`."""
-        return _falling(np.exp(-np.exp(theta[..., :1]) * np.log(x[:, 0] / 1000.0)))
+        return _falling(np.exp(-np.exp(theta[..., :1]) * np.log(x[..., 0] / 1000.0)))
 
     def feasible(self) -> Inequalities:
         """See `Form`."""
@@ -166,13 +166,13 @@ class SeffExp(_NoOffset):
         log_examples = np.log(x[:, 0] * x[:, 1] / self.reference_batch)
         low = min(log_s.min(), log_examples.min())
         high = max(log_s.max(), log_examples.max())
-        return [np.arange(low - 4.0, high + 3.0, 0.2), np.linspace(0.0, 1.0, 25)]
+        return [np.arange(low - 4.0, high + 3.0, 0.3), np.linspace(0.0, 1.0, 17)]
 
     def basis(self, theta: FloatArray, x: FloatArray) -> FloatArray:
         """See `Form`."""
         share = theta[..., 1:2]
-        slow = (1.0 - share) + share * self.reference_batch / x[:, 1]
-        return _falling(np.exp(-x[:, 0] / slow * np.exp(-theta[..., :1])))
+        slow = (1.0 - share) + share * self.reference_batch / x[..., 1]
+        return _falling(np.exp(-x[..., 0] / slow * np.exp(-theta[..., :1])))
 
     def feasible(self) -> Inequalities:
         """See `Form`."""

@@ -8,6 +8,7 @@ value, and runs over thousands of shapes and replicates at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -23,13 +24,14 @@ _FLOOR = 1e-100
 _SLACK = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Inequalities:
     """The feasible set ``{beta: rows @ beta <= limits}``; rows (m, p), limits (m,)."""
 
     rows: FloatArray
     limits: FloatArray
 
+    @cached_property
     def faces(self) -> list[tuple[FloatArray, FloatArray]]:
         """Every face as ``beta = origin + basis @ z``: origins (p,), bases (p, free)."""
         p = self.rows.shape[1]
@@ -109,7 +111,7 @@ def constrained_lstsq(
     shape = np.broadcast_shapes(design.shape[:-2], y.shape[:-1])
     best_beta = np.zeros((*shape, design.shape[-1]))
     best_rss = np.full(shape, np.inf)
-    for origin, basis in feasible.faces():
+    for origin, basis in feasible.faces:
         columns = design @ basis
         rest = y - design @ origin
         weighted = columns * weights[..., None]
@@ -147,20 +149,22 @@ def lstsq_on_line(
         beta (..., p) and the residual sum of squares, infinite where the line misses the set.
     """
     square = np.sum(functional * functional, axis=-1)
-    reachable = square > 0
-    safe = np.where(reachable, square, 1.0)
-    beta = functional * (value / safe)[..., None]
-    if design.shape[-1] == 2:
-        direction = np.stack([-functional[..., 1], functional[..., 0]], axis=-1)
-        column = (design @ direction[..., None])[..., 0]
-        rest = y - (design @ beta[..., None])[..., 0]
-        norm = np.sum(weights * column * column, axis=-1)
-        z = np.sum(weights * column * rest, axis=-1) / np.where(norm > 0, norm, 1.0)
-        low, high = _feasible_segment(feasible, beta, direction)
-        beta = beta + np.clip(z, low, high)[..., None] * direction
-    residual = y - (design @ beta[..., None])[..., 0]
-    rss = np.sum(weights * residual * residual, axis=-1)
-    return beta, np.where(reachable & feasible.holds(beta), rss, np.inf)
+    reachable = square > _FLOOR
+    # A functional that all but vanishes asks for parameters beyond double precision: no solution.
+    with np.errstate(over="ignore", invalid="ignore"):
+        beta = functional * (value / np.where(reachable, square, 1.0))[..., None]
+        if design.shape[-1] == 2:
+            direction = np.stack([-functional[..., 1], functional[..., 0]], axis=-1)
+            column = (design @ direction[..., None])[..., 0]
+            rest = y - (design @ beta[..., None])[..., 0]
+            norm = np.sum(weights * column * column, axis=-1)
+            z = np.sum(weights * column * rest, axis=-1) / np.where(norm > _FLOOR, norm, np.inf)
+            low, high = _feasible_segment(feasible, beta, direction)
+            beta = beta + np.clip(z, low, high)[..., None] * direction
+        residual = y - (design @ beta[..., None])[..., 0]
+        rss = np.sum(weights * residual * residual, axis=-1)
+        possible = reachable & np.isfinite(rss) & feasible.holds(beta)
+    return beta, np.where(possible, rss, np.inf)
 
 
 def _feasible_segment(
@@ -169,7 +173,7 @@ def _feasible_segment(
     """Limits of z for which ``start + z * direction`` is feasible (low may exceed high)."""
     slope = direction @ feasible.rows.T
     room = feasible.limits - start @ feasible.rows.T
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore"):
         limit = room / slope
     low = np.max(np.where(slope < 0, limit, -np.inf), axis=-1, initial=-np.inf)
     high = np.min(np.where(slope > 0, limit, np.inf), axis=-1, initial=np.inf)

@@ -1,0 +1,234 @@
+"""Several forms, one answer: Akaike weights, averaged confidence, envelope, held-out error.
+
+No data set of a sweep's size tells the forms apart (5 batches pick the right one of three 17-69 %
+of the time), so every derived number averages them. Tail areas are averaged, not estimates
+(Turek and Fletcher 2012): a form that knows nothing then adds width, not bias.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from lars_sweep.fit.answers import Answer, Interval, Kind, estimate
+from lars_sweep.fit.engine import CurveFit, Data, Noise, fit, profile_of_value
+from lars_sweep.fit.forms import Form
+from lars_sweep.fit.linear import FloatArray
+
+_ENVELOPE_WEIGHT = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """Errors of prediction in the units of y; None where too few data are left to fit."""
+
+    last: float | None
+    """Signed error on the last row (largest batch, then longest), fitted without it."""
+    persistence: float | None
+    """The same of repeating the last row but one."""
+    leave_one_out: float | None
+    """Root mean square over the rows that are neither first nor last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AveragedFit:
+    """A fixed set of forms fitted to the same data."""
+
+    fits: tuple[CurveFit, ...]
+    weights: FloatArray
+    """Akaike weights with a known sigma; equal ones without, where no criterion is defined."""
+    noise: Noise | None
+    """None: neither replicate seeds, nor a stated sigma, nor three spare observations."""
+    lack_of_fit_p: float | None
+    """P value of the best form's residuals being as small as the replicates' noise."""
+
+    @property
+    def best(self) -> CurveFit:
+        """The form of largest weight."""
+        return self.fits[int(np.argmax(self.weights))]
+
+    def predict(self, x: FloatArray) -> FloatArray:
+        """Weighted mean of the forms at x (m, d), (m,)."""
+        return np.asarray(self.weights @ np.stack([curve.predict(x) for curve in self.fits]))
+
+    def envelope(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Smallest and largest curve (m,) over the forms of weight above 0.05."""
+        curves = [
+            curve.predict(x)
+            for curve, weight in zip(self.fits, self.weights, strict=True)
+            if weight > _ENVELOPE_WEIGHT
+        ]
+        return np.min(curves, axis=0), np.max(curves, axis=0)
+
+    def aicc(self, index: int) -> float | None:
+        """AICc of one form, sigma from its residuals; None where undefined (n <= k + 2)."""
+        curve = self.fits[index]
+        n, k = len(curve.data.y), curve.k + 1
+        if n <= k + 1 or curve.rss <= 0:
+            return None
+        return float(n * np.log(curve.rss / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1))
+
+
+def average(forms: Sequence[Form], data: Data, noise: Noise | None) -> AveragedFit:
+    """Fit every form and weigh them.
+
+    A form with as many parameters as there are observations is left out (unless all have): any
+    curve of its family that interpolates would do.
+
+    Args:
+        forms: the fixed set.
+        data: observations, weights in units of replicate seeds.
+        noise: variance of one seed from replicates or the user; None: from the residuals of the
+            best form that leaves three spare observations.
+    """
+    fitted = [fit(form, data) for form in forms]
+    allowed = max(min(curve.k for curve in fitted), len(data.y) - 1)
+    fits = tuple(curve for curve in fitted if curve.k <= allowed)
+    if noise is None:
+        residual = [(curve.residual_noise(), curve.rss) for curve in fits]
+        usable = [(found, rss) for found, rss in residual if found is not None and rss > 0]
+        noise = min(usable, key=lambda item: item[0].variance)[0] if usable else None
+        equal = np.full(len(fits), 1.0 / len(fits))
+        return AveragedFit(fits=fits, weights=equal, noise=noise, lack_of_fit_p=None)
+    criterion = np.array([curve.rss / noise.variance + 2.0 * curve.k for curve in fits])
+    weights = np.exp(-0.5 * (criterion - criterion.min()))
+    averaged = AveragedFit(
+        fits=fits, weights=weights / weights.sum(), noise=noise, lack_of_fit_p=None
+    )
+    return dataclasses.replace(averaged, lack_of_fit_p=_lack_of_fit(averaged.best, noise))
+
+
+def _lack_of_fit(curve: CurveFit, noise: Noise) -> float | None:
+    spare = len(curve.data.y) - curve.k
+    if spare < 1:
+        return None
+    if np.isinf(noise.nu):
+        return float(stats.chi2.sf(curve.rss / noise.variance, spare))
+    return float(stats.f.sf(curve.rss / spare / noise.variance, spare, noise.nu))
+
+
+def confidence_above(
+    averaged: AveragedFit,
+    noise: Noise,
+    at: FloatArray,
+    values: FloatArray,
+    values_se: float = 0.0,
+) -> FloatArray:
+    """Averaged confidence (m,) that the curve at ``at[i]`` lies above ``values[i]``.
+
+    ``values_se`` is the standard error of the values where they are estimates themselves: it adds
+    to the curve's own in squares.
+    """
+    total = np.zeros(len(values))
+    for curve, weight in zip(averaged.fits, averaged.weights, strict=True):
+        rise = (profile_of_value(curve, at, values) - curve.rss) / noise.variance
+        root = np.sqrt(np.clip(rise, 0.0, 1e12))
+        distance = curve.predict(at) - values
+        if values_se > 0:
+            root = root * np.abs(distance) / np.hypot(distance, root * values_se)
+        total += weight * noise.confidence(np.sign(distance) * root)
+    return total
+
+
+def prediction(averaged: AveragedFit, at: FloatArray, unit: str = "%") -> Answer:
+    """The averaged curve at one point (1, d) with the 95 % interval of its mean."""
+    value = float(averaged.predict(at)[0])
+    if averaged.noise is None:
+        return estimate(value, None, unit=unit, reason="no sigma")
+    low, high = averaged.envelope(at)
+    reach = 6.0 * np.sqrt(averaged.noise.variance / np.min(averaged.best.data.weights))
+    scan = np.linspace(low[0] - reach, high[0] + reach, 241)
+    noise = averaged.noise
+    below = 1.0 - confidence_above(averaged, noise, np.repeat(at, len(scan), axis=0), scan)
+    interval = Interval(
+        low=first_crossing(scan, below, 0.025), high=last_crossing(scan, below, 0.975)
+    )
+    return estimate(value, interval, unit=unit)
+
+
+def first_crossing(positions: FloatArray, confidence: FloatArray, at: float) -> float | None:
+    """First position where a confidence that starts below ``at`` reaches it, if it does."""
+    if confidence[0] >= at or not np.any(confidence >= at):
+        return None
+    return _between(positions, confidence, int(np.argmax(confidence >= at)), at)
+
+
+def last_crossing(positions: FloatArray, confidence: FloatArray, at: float) -> float | None:
+    """Last position where the confidence rises to ``at``; None if it stays below at the end."""
+    if confidence[-1] < at or not np.any(confidence < at):
+        return None
+    return _between(positions, confidence, int(np.flatnonzero(confidence < at)[-1]) + 1, at)
+
+
+def _between(positions: FloatArray, confidence: FloatArray, after: int, at: float) -> float | None:
+    low, high = confidence[after - 1], confidence[after]
+    # Confidence is close to a normal distribution function of the position.
+    start, goal, end = stats.norm.ppf(np.clip([low, at, high], 1e-12, 1.0 - 1e-12))
+    share = (goal - start) / (end - start)
+    found = positions[after - 1] + share * (positions[after] - positions[after - 1])
+    return float(found) if np.isfinite(found) else None
+
+
+def held_out(forms: Callable[[Data], Sequence[Form]], data: Data, noise: Noise | None) -> HeldOut:
+    """Errors of the averaged prediction on data it has not seen; rows sorted by (batch, epochs).
+
+    Args:
+        forms: builds the set for given data (some forms carry a reference taken from the data).
+        data: observations in the order that decides which is last.
+        noise: as `average`.
+    """
+    n = len(data.y)
+    if n < 4:
+        return HeldOut(last=None, persistence=None, leave_one_out=None)
+
+    def error(index: int) -> float:
+        rest = data.without(index)
+        found = average(forms(rest), rest, noise).predict(data.x[index : index + 1])
+        return float(found[0] - data.y[index])
+
+    inner = [error(i) for i in range(1, n - 1)]
+    return HeldOut(
+        last=error(n - 1),
+        persistence=float(data.y[-2] - data.y[-1]),
+        leave_one_out=float(np.sqrt(np.mean(np.square(inner)))),
+    )
+
+
+def target_answer(
+    positions: FloatArray, confidence: FloatArray, tested: float, unit: str
+) -> Answer:
+    """What is known of the position where a rising curve reaches a target.
+
+    Args:
+        positions: (m,) ascending; the last is infinite, the limit of the curve.
+        confidence: that the curve is above the target there (m,).
+        tested: largest position with data.
+        unit: of the positions.
+
+    Returns:
+        ``reached`` (interval inside the data), ``bounded``, ``at_least`` (reached, but beyond the
+        search), ``never_compatible`` (the limit of the curve may lie below the target) or
+        ``cannot`` (it does, at 97.5 % confidence).
+    """
+    low = first_crossing(positions, confidence, 0.025)
+    value = first_crossing(positions, confidence, 0.5)
+    ever = float(confidence[-1])
+    if ever < 0.025:
+        reason = "the upper 97.5 % limit of the curve's end lies below the target"
+        return Answer(kind=Kind.CANNOT, unit=unit, reason=reason)
+    high = last_crossing(positions, confidence, 0.975)
+    interval = Interval(low=low, high=high)
+    if ever < 0.975:
+        reason = "a curve that ends below the target is not excluded at 97.5 %"
+        return Answer(
+            kind=Kind.NEVER_COMPATIBLE, value=value, interval=interval, unit=unit, reason=reason
+        )
+    if high is None:
+        reason = f"the upper limit lies beyond {positions[-2]:.3g} {unit}, where the search ends"
+        return Answer(kind=Kind.AT_LEAST, value=value, interval=interval, unit=unit, reason=reason)
+    kind = Kind.REACHED if high <= tested else Kind.BOUNDED
+    return Answer(kind=kind, value=value, interval=interval, unit=unit)

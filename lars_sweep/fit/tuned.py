@@ -1,0 +1,131 @@
+"""From rows over learning rates to one accuracy per (batch, epochs): what a tuned LR gives."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from lars_sweep.fit.cells import Cells, cells
+from lars_sweep.fit.edges import Design, find_edges
+from lars_sweep.fit.engine import Data, Noise
+from lars_sweep.fit.linear import FloatArray
+from lars_sweep.fit.rows import Rows, refuse_mixed
+from lars_sweep.fit.sigma import MINIMUM_NU, spread
+
+_MINIMUM_LRS = 4
+_STEP = 1 / 32
+_DEFAULT_DELTA = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """Accuracy at a tuned LR per (batch, epochs), sorted by batch, then epochs; all (n,)."""
+
+    batch: FloatArray
+    epochs: FloatArray
+    steps: FloatArray
+    """``S = ceil(E N / B)``."""
+    accuracy: FloatArray
+    weight: FloatArray
+    """How many seeds each accuracy is worth."""
+    lrs: FloatArray
+    """LRs that finished."""
+    diverged: FloatArray
+    """LRs at which every seed diverged."""
+
+    def data(self) -> Data:
+        """As data of a curve in x = (S, B)."""
+        return Data(
+            x=np.stack([self.steps, self.batch], axis=-1), y=self.accuracy, weights=self.weight
+        )
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+
+def tuned(
+    rows: Rows,
+    *,
+    lr: str = "base_lr",
+    choose_by: str | None = None,
+    metric: str = "accuracy",
+    sigma: float | None = None,
+    delta: float = _DEFAULT_DELTA,
+    pool: Collection[str] = (),
+) -> tuple[Tuned, Noise | None]:
+    """Reduce rows to the accuracy that a well-chosen LR gives, and the noise between seeds.
+
+    With replicate seeds at four or more LRs it is the height of the flat top fitted through them
+    all: the best cell alone would be too good by selection. Else it is the cell that is best by
+    ``choose_by``.
+
+    Args:
+        rows: outcomes of one model and optimizer.
+        lr: column of learning rates; without it every (batch, epochs) is one cell.
+        choose_by: metric that picks the LR, ``accuracy_val`` where there is one (PROTOCOL.md 1).
+        metric: metric that is reported.
+        sigma: standard deviation of one seed, if stated.
+        delta: depth below the plateau to which the flat top is trusted, points.
+        pool: conditions declared to have no effect.
+    """
+    refuse_mixed(rows, ("global_batch", "epochs"), pool)
+    if choose_by is None:
+        choose_by = "accuracy_val" if "accuracy_val" in rows else metric
+    groups = list(rows.groups(("global_batch", "epochs")))
+    by = (lr,) if lr in rows else ()
+    tables = [cells(group, by, metric) for _, group in groups]
+    noise = _noise(tables, sigma)
+    found: list[tuple[float, ...]] = []
+    for ((batch, epochs), group), table in zip(groups, tables, strict=True):
+        if not np.any(table.ok > 0):
+            continue
+        samples = float(group.floats("samples")[0])
+        accuracy, weight = _plateau(table, lr, noise, delta) or _best_cell(
+            table, cells(group, by, choose_by)
+        )
+        steps = float(np.ceil(float(epochs) * samples / float(batch)))
+        all_diverged = np.sum((table.ok == 0) & (table.diverged > 0))
+        counts = (float(np.sum(table.ok > 0)), float(all_diverged))
+        found.append((float(batch), float(epochs), steps, accuracy, weight, *counts))
+    columns = np.array(found, dtype=np.float64).reshape(len(found), 7).T
+    names = ("batch", "epochs", "steps", "accuracy", "weight", "lrs", "diverged")
+    return Tuned(**dict(zip(names, columns, strict=True))), noise
+
+
+def _noise(tables: list[Cells], sigma: float | None) -> Noise | None:
+    if sigma is not None:
+        return Noise(variance=sigma**2, nu=np.inf, source="user")
+    squares = sum(float(np.nansum(table.variance * (table.ok - 1))) for table in tables)
+    nu = sum(float(np.sum(np.maximum(table.ok - 1, 0))) for table in tables)
+    if nu < MINIMUM_NU or squares <= 0:
+        return None
+    return Noise(variance=squares / nu, nu=nu, source="replicates")
+
+
+def _plateau(
+    table: Cells, lr: str, noise: Noise | None, delta: float
+) -> tuple[float, float] | None:
+    """Height of the flat top and the seeds it is worth; None where it cannot be fitted."""
+    if noise is None or np.sum(table.ok > 0) < _MINIMUM_LRS:
+        return None
+    most = max(len(sample) for sample in table.samples)
+    samples = np.full((1, len(table), most), np.nan)
+    for i, sample in enumerate(table.samples):
+        samples[0, i, : len(sample)] = sample
+    design = Design(x=np.log2(table.keys[lr]), samples=samples, diverged=table.diverged[None])
+    own = spread(samples)
+    sigma = (
+        None if own.nu[0] >= MINIMUM_NU and own.pooled[0] > 0 else float(np.sqrt(noise.variance))
+    )
+    edges = find_edges(design, delta, sigma=sigma, step=_STEP)
+    return float(edges.plateau[0]), noise.variance / float(edges.plateau_se[0]) ** 2
+
+
+def _best_cell(table: Cells, chosen_by: Cells) -> tuple[float, float]:
+    """Mean and seeds of the cell that is best by the choosing metric."""
+    score = chosen_by.mean if len(chosen_by) == len(table) else table.mean
+    score = np.where(np.isfinite(score) & (table.ok > 0), score, -np.inf)
+    best = int(np.argmax(score if np.any(np.isfinite(score)) else table.mean))
+    return float(table.mean[best]), float(table.ok[best])
