@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lars_sweep.outcomes.loose import Outcome
+from lars_sweep.rundir import requests
 from lars_sweep.rundir.layout import RunDir, create_run
 from lars_sweep.spec.loading import load_sweep
 from lars_sweep.spec.strata import DataFacts
@@ -176,6 +177,20 @@ class CurveTrainer:
             evaluations=tuple(done),
             layers=tuple(norms(e.step) for e in done),
         )
+
+
+class StopsAt(CurveTrainer):
+    """Asks the run to stop when it begins its n-th trial."""
+
+    def __init__(self, run: RunDir, n: int, *curve: Callable[[TrialSpec], Sequence[float]]) -> None:
+        super().__init__(*curve)
+        self._run, self._left = run, n
+
+    def train(self, trial: TrialSpec, control: Control) -> TrialResult:
+        self._left -= 1
+        if self._left == 0:
+            requests.request_stop(self._run, "test")
+        return super().train(trial, control)
 
 
 def outcome_of(

@@ -8,7 +8,6 @@ boundary and stops. Nothing is ever taken away from a claim, so no order of cras
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Mapping
@@ -121,4 +120,4 @@ def drop(directory: Path, trial_id: str) -> None:
 
 def abandon(directory: Path, claim: Claim) -> None:
     """Undo a claim on a trial that turned out to be finished (it was sealed in between)."""
-    os.unlink(directory / f"{claim.trial_id}.{claim.attempt}")
+    (directory / f"{claim.trial_id}.{claim.attempt}").unlink(missing_ok=True)

@@ -87,7 +87,8 @@ def rebuild_study(
         stratum: which stratum.
         queue: the trials of this stratum that are known, in order.
         curves: intermediate values by trial id; None: none.
-        sampler: for asking.
+        sampler: for asking. Trials that nobody has claimed yet then count as running: Optuna
+            would hand them out once more.
         pruner: for pruning.
         name: defaults to `study_name`.
     """
@@ -103,10 +104,17 @@ def rebuild_study(
         if row["stratum"] == stratum.name
     }
     held = claims.holdings(run.claims)
+    idle = TrialState.WAITING if sampler is None else TrialState.RUNNING
     space = distributions(stratum.dimensions)
     study.add_trials(
         [
-            _frozen(queued, rows.get(queued.trial_id), queued.trial_id in held, space, curves)
+            _frozen(
+                queued,
+                rows.get(queued.trial_id),
+                TrialState.RUNNING if queued.trial_id in held else idle,
+                space,
+                curves,
+            )
             for queued in queue
         ]
     )
@@ -116,16 +124,15 @@ def rebuild_study(
 def _frozen(
     queued: QueuedTrial,
     row: Mapping[str, Any] | None,
-    is_claimed: bool,
+    state: TrialState,
     space: Mapping[str, BaseDistribution],
     curves: Mapping[str, Curve] | None,
 ) -> FrozenTrial:
-    """One trial: finished if it has an outcome, running if claimed, else waiting."""
+    """One trial: finished if it has an outcome, else in the state given."""
     attributes: dict[str, Any] = {
         "trial_id": queued.trial_id, "seed": queued.seed, "point": queued.point,
     }  # fmt: skip
     value = None
-    state = TrialState.RUNNING if is_claimed else TrialState.WAITING
     if row is not None:
         state = _STATES[row["status"]]
         attributes |= {"status": row["status"], "cause": row["cause"], "accuracy": row["accuracy"]}

@@ -94,7 +94,7 @@ def make_outcome(
 
 def _setting(trial: TrialSpec) -> dict[str, object]:
     """Columns that repeat the trial's fields, in the terms of the schema."""
-    excludes = trial.exclusions != "none"
+    lr_excluded = trial.base_lr if trial.lr_excluded is None else trial.lr_excluded
     poly = trial.schedule == "poly"
     same = (
         "model", "dataset", "augmentation", "optimizer", "lars_variant", "granularity", "zero_norm",
@@ -105,7 +105,7 @@ def _setting(trial: TrialSpec) -> dict[str, object]:
     return {
         **{name: getattr(trial, name) for name in same},
         "split": trial.protocol,
-        "lr_excluded": (trial.lr_excluded or trial.base_lr) if excludes else None,
+        "lr_excluded": lr_excluded if trial.exclusions != "none" else None,
         "poly_origin": trial.poly_origin if poly else None,
         "power": trial.power if poly else None,
         "warmup_epochs": trial.warmup_steps * trial.global_batch / trial.samples,

@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
-from runkit import CurveTrainer, finish, make_run, sampled, worker_of
+from runkit import CurveTrainer, StopsAt, finish, make_run, sampled, worker_of
 
 from lars_sweep.errors import RunError
 from lars_sweep.outcomes.seal import seal_all
@@ -19,20 +19,6 @@ from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.plan import load_plan
 from lars_sweep.study.project import export_to_optuna, load_study
 from lars_sweep.study.rebuild import distributions
-
-
-class StopsAfter(CurveTrainer):
-    """The real thing up to trial ``n``; then the user stops the run."""
-
-    def __init__(self, run: RunDir, n: int, **kwargs: object) -> None:
-        super().__init__(**kwargs)  # type: ignore[arg-type]
-        self._run, self._left = run, n
-
-    def train(self, trial: TrialSpec, control: object) -> object:  # type: ignore[override]
-        self._left -= 1
-        if self._left == 0:
-            requests.request_stop(self._run, "test")
-        return super().train(trial, control)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -127,7 +113,7 @@ def test_an_unknown_stratum_is_refused_with_those_there_are(run: RunDir) -> None
 
 def test_a_stopped_trial_is_still_running_to_optuna(tmp_path: Path) -> None:
     run = make_run(tmp_path, sampled("random", 3))
-    worker_of(run, StopsAfter(run, 2)).work()
+    worker_of(run, StopsAt(run, 2)).work()
     study = load_study(run, load_plan(run).strata_names[0])
     assert [t.state.name for t in study.get_trials()] == ["COMPLETE", "RUNNING", "WAITING"]
 
@@ -197,7 +183,7 @@ def test_export_to_postgresql_is_complete_and_repeatable(run: RunDir, postgresql
 def test_export_while_the_run_goes_on_adds_what_is_new(tmp_path: Path) -> None:
     run = make_run(tmp_path, sampled("random", 4))
     url = f"sqlite:///{tmp_path}/study.db"
-    worker_of(run, StopsAfter(run, 3)).work()
+    worker_of(run, StopsAt(run, 3)).work()
     (first,) = export_to_optuna(run, url)
     requests.withdraw_stop(run)
     finish(run)
