@@ -9,6 +9,7 @@ from lars_sweep.cli.plan import plan
 from lars_sweep.cli.results import collect, export, report
 from lars_sweep.cli.status import cancel, status
 from lars_sweep.cli.talk import configure_logging
+from lars_sweep.cli.train import train
 
 app = typer.Typer(
     name="lars-sweep",
@@ -37,6 +38,8 @@ def _options(
     configure_logging()
 
 
-for command in (plan, launch, resume, status, cancel, collect, export, report, doctor):
+for command in (
+    plan, launch, resume, status, cancel, collect, export, report, train, doctor
+):  # fmt: skip
     app.command()(command)
 app.add_typer(data, name="data", help="Look at, fetch and pack data sets.")

@@ -17,7 +17,10 @@ from lars_sweep.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lars_sweep.rundir.layout import RunDir
+    from lars_sweep.spec.trial import TrialSpec
 
 
 def launch(
@@ -28,12 +31,17 @@ def launch(
     workers: Workers = None,
     data_dir: DataDir = None,
     wait: Wait = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Only train two tiny steps of each setting, here.")
+    ] = False,
     trainer: Annotated[str, typer.Option(hidden=True)] = "torch",
 ) -> None:
     """Plan a sweep, make its run directory, start workers, and return.
 
     Repeating the command is safe: it joins the run and starts only the workers that are missing.
     """
+    from itertools import chain
+
     from lars_sweep.cli.sweeps import plan_of, refuse_over_budget
     from lars_sweep.cli.talk import plural, say
     from lars_sweep.rundir.layout import create_run
@@ -41,7 +49,11 @@ def launch(
     from lars_sweep.study.plan import plan_content
 
     made = plan_of(sweep, set_ or (), data_dir)
-    cost = plan_cost(made, example_trials(made))
+    trials = example_trials(made)
+    if smoke:
+        _smoke(chain.from_iterable(trials.values()), data_dir)
+        return
+    cost = plan_cost(made, trials)
     refuse_over_budget(made, cost)
     run = create_run(run_dir or Path("runs") / made.spec.name, plan_content(made, trainer=trainer))
     say(
@@ -72,6 +84,23 @@ def resume(
     _start(opened, profile, workers, data_dir)
     if wait:
         _wait_and_report(opened)
+
+
+def _smoke(trials: "Iterable[TrialSpec]", data_dir: Path | None) -> None:
+    from lars_sweep.cli.talk import print_table
+    from lars_sweep.train import TorchTrainer
+    from lars_sweep.worker.smoke import BN_BATCH, smoke, smoke_trials
+
+    trainer = TorchTrainer(data_dir=data_dir, micro_batch=BN_BATCH)
+    done = list(smoke(trainer, smoke_trials(trials)))
+    print_table(
+        ("model", "optimizer", "augmentation", "status", "steps", "train loss", "seconds"),
+        [
+            (s.trial.model, s.trial.optimizer, s.trial.augmentation, s.result.status,
+             s.result.steps_done, s.result.evaluations[-1].train_loss, s.wall_s)
+            for s in done
+        ],
+    )  # fmt: skip
 
 
 def _start(run: "RunDir", profile: str, workers: int | None, data_dir: Path | None) -> None:
