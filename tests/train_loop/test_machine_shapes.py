@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import signal
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,12 +37,23 @@ SAME = 1e-9
 pytestmark = pytest.mark.xdist_group("worlds")
 
 
-@pytest.fixture(scope="module", params=[2, 4])
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp(f"world{request.param}")
-    # A fault that two ranks reveal need not be planted on four.
-    in_world(request.param, any_shape, directory, list(FAULTS) if request.param == 2 else [])
-    return directory
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Directory with the results of a world, started once whatever the order of the tests."""
+
+    @cache
+    def of_size(size: int) -> Path:
+        directory = tmp_path_factory.mktemp(f"world{size}")
+        # A fault that two ranks reveal need not be planted on four.
+        in_world(size, any_shape, directory, list(FAULTS) if size == 2 else [])
+        return directory
+
+    return of_size
+
+
+@pytest.fixture(params=[2, 4])
+def world(request: pytest.FixtureRequest, worlds: Callable[[int], Path]) -> Path:
+    return worlds(request.param)
 
 
 def alone(trial: object, directory: Path, dtype: torch.dtype, **more: object) -> Trace:
