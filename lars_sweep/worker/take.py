@@ -10,19 +10,24 @@ from lars_sweep.rundir import claims, publish
 from lars_sweep.rundir.claims import Claim, Holding
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.study.plan import Plan, QueuedTrial
+from lars_sweep.worker.fate import Fate, Fates
+
+MISSES_PER_LISTING = 32
+"""A look at one name is cheap, a listing of some thousand is not."""
 
 
 class TrialSource:
     """Takes trials for one worker. Nothing here is shared; the directory decides."""
 
     def __init__(
-        self, run: RunDir, plan: Plan, worker_id: str, *, is_dead: Callable[[Claim], bool]
+        self, run: RunDir, plan: Plan, worker_id: str, *, fates: Callable[[], Fates]
     ) -> None:
-        """Args: ``is_dead`` says whether the holder of a claim will never come back to it."""
+        """Args: ``fates`` makes the judge of one pass over all claims."""
         self._run = run
         self._plan = plan
         self._worker_id = worker_id
-        self._is_dead = is_dead
+        self._fates = fates
+        self._may_own = True
         self._queue: Sequence[QueuedTrial] = plan.queue
         self._cursor = 0
         self._held: Mapping[str, Holding] = {}
@@ -33,7 +38,7 @@ class TrialSource:
         """Take a trial; None when none is to be had now."""
         while True:
             self._refresh_queue()
-            taken = self._take_fresh() or self._take_over()
+            taken = self._take_own() or self._take_fresh() or self._take_over()
             if taken is not None:
                 return taken
             if not self._ask():
@@ -69,9 +74,10 @@ class TrialSource:
     def _take_fresh(self) -> tuple[QueuedTrial, Claim] | None:
         """The first trial in the queue that nobody has taken.
 
-        Each worker walks the queue once. Where another one was faster the directory is listed, so
-        that a thousand workers do not try every name in turn.
+        Each worker walks the queue once. Where others were faster many times in a row the
+        directory is listed, so that a thousand workers do not try every name in turn.
         """
+        misses = 0
         while self._cursor < len(self._queue):
             queued = self._queue[self._cursor]
             self._cursor += 1
@@ -79,29 +85,47 @@ class TrialSource:
                 continue
             claim = claims.take(self._run.claims, queued.trial_id, 1, self._worker_id)
             if claim is None:
-                self._held = claims.holdings(self._run.claims)
+                misses += 1
+                if misses % MISSES_PER_LISTING == 0:
+                    self._held = claims.holdings(self._run.claims)
             elif not self._was_sealed(claim):
                 return queued, claim
         return None
 
-    def _take_over(self) -> tuple[QueuedTrial, Claim] | None:
+    def _take_own(self) -> tuple[QueuedTrial, Claim] | None:
+        """What this job held before SLURM took it away and started it again."""
+        if not self._may_own:
+            return None
+        self._may_own = False
+        return self._take_over(own=True)
+
+    def _take_over(self, *, own: bool = False) -> tuple[QueuedTrial, Claim] | None:
         """A trial whose holder gave it back or is dead."""
         self._held = claims.holdings(self._run.claims)
+        if not self._held:
+            return None
+        fates = self._fates()
         for queued in self._queue:
             holding = self._held.get(queued.trial_id)
             if holding is None or self._run.outcome(queued.trial_id).exists():
                 continue
-            if not (holding.released or self._holder_is_dead(queued.trial_id, holding.attempt)):
+            if own and not fates.is_own(queued.trial_id, holding):
                 continue
-            attempt = holding.attempt + 1
-            claim = claims.take(self._run.claims, queued.trial_id, attempt, self._worker_id)
-            if claim is not None and not self._was_sealed(claim):
+            fate = fates.of(queued.trial_id, holding)
+            if fate.free and (claim := self._replace(queued, holding, fate)) is not None:
                 return queued, claim
         return None
 
-    def _holder_is_dead(self, trial_id: str, attempt: int) -> bool:
-        claim = claims.read_claim(self._run.claims, trial_id, attempt)
-        return claim is not None and self._is_dead(claim)
+    def _replace(self, queued: QueuedTrial, holding: Holding, fate: Fate) -> Claim | None:
+        """The next attempt, after saying for a dead holder why its own ended."""
+        directory, trial_id = self._run.claims, queued.trial_id
+        if not holding.released and fate.cause is not None:
+            dead = claims.read_claim(directory, trial_id, holding.attempt)
+            if dead is None:
+                return None
+            claims.release(directory, dead, fate.cause, fate.reason, nodes=fate.nodes)
+        claim = claims.take(directory, trial_id, holding.attempt + 1, self._worker_id)
+        return None if claim is None or self._was_sealed(claim) else claim
 
     def _was_sealed(self, claim: Claim) -> bool:
         """Undo a claim whose trial was finished and sealed since the directory was read.
