@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lars_sweep.errors import TrainError
 from lars_sweep.train.augment import Preparation
 from lars_sweep.train.buckets import sum_together
 from lars_sweep.train.feed import DeviceSource, ahead
@@ -63,32 +65,42 @@ class Evaluator:
         self._preparation = preparation
         self._world = world
         self._classes = num_classes
+        self._failure: Exception | None = None
 
     @torch.no_grad()
     def score(self, model: nn.Module, samples: SampleSet) -> Score:
-        """Loss and accuracies over the set, summed in float64 and counted exactly."""
+        """Loss and accuracies over the set, summed in float64 and counted exactly.
+
+        Raises:
+            TrainError: another rank failed. What failed on this rank is raised as it was.
+        """
         model.eval()
         device = self._numerics.device
-        sums = torch.zeros(4, dtype=torch.float64, device=device)
+        loss_sum, top1, top5, count, failed = (
+            torch.zeros((), dtype=torch.float64, device=device) for _ in range(5)
+        )
         # Largest logits and largest negated ones; a rank without samples leaves them at -inf.
         extremes = torch.full((2 * self._classes,), -torch.inf, dtype=torch.float64, device=device)
-        for images, labels in samples.chunks(self._world, _CHUNK):
-            logits = self._logits(model, images)
-            loss = F.cross_entropy(logits, labels, reduction="sum")
-            hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
-            counts = torch.stack([hits[:, 0].sum(), hits.sum(), hits.new_ones(len(labels)).sum()])
-            sums += torch.cat([loss.double().view(1), counts.double()])
-            ends = torch.cat([logits.amax(0), (-logits).amax(0)]).double()
-            extremes = torch.maximum(extremes, ends)
+        with self._taking_part():
+            for images, labels in samples.chunks(self._world, _CHUNK):
+                logits = self._logits(model, images)
+                hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+                loss_sum += F.cross_entropy(logits, labels, reduction="sum")
+                top1 += hits[:, 0].sum()
+                top5 += hits.sum()
+                count += len(labels)
+                ends = torch.cat([logits.amax(0), (-logits).amax(0)]).double()
+                extremes = torch.maximum(extremes, ends)
         model.train()
-        self._world.sum(sums)
-        loss_sum, top1, top5, count = sums.tolist()
-        if count != len(samples.indices):
-            raise RuntimeError(f"evaluated {count:.0f} samples of {len(samples.indices)}")
+        failed += self._failure is not None
+        sum_together([loss_sum, top1, top5, count, failed], self._world)
+        if failed > 0:
+            raise self._failure or TrainError("another rank failed in an evaluation; see its log")
+        assert count == len(samples.indices), "a sample was evaluated twice or not at all"
         return Score(
-            loss=loss_sum / count,
-            top1=100 * top1 / count,
-            top5=100 * top5 / count,
+            loss=float(loss_sum / count),
+            top1=float(100 * top1 / count),
+            top5=float(100 * top5 / count),
             logit_spread=self._spread(extremes),
         )
 
@@ -97,9 +109,20 @@ class Evaluator:
         """Recompute BatchNorm statistics over the set, until the next training step."""
         groups = max(1, _CHUNK // bn_batch)
         with calibrating(model, bn_batch) as moments:
-            for images, _ in samples.chunks(self._world, groups * bn_batch):
-                self._logits(model, images)
+            with self._taking_part():
+                for images, _ in samples.chunks(self._world, groups * bn_batch):
+                    self._logits(model, images)
             sum_together(moments, self._world)
+
+    @contextmanager
+    def _taking_part(self) -> Iterator[None]:
+        """Keep a failure until `score` has summed: the other ranks wait there."""
+        try:
+            yield
+        except Exception as failure:
+            if self._world.size == 1:
+                raise
+            self._failure = failure
 
     def _logits(self, model: nn.Module, images: Tensor) -> Tensor:
         with self._numerics.autocast():

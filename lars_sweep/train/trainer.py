@@ -20,6 +20,8 @@ from lars_sweep.train.world import World
 
 _log = logging.getLogger(__name__)
 _CPU_SAMPLES = 1024
+_CPU_PIXELS = 2**20
+"""Of one micro-batch: 1,024 images of 32 × 32, 16 of 256 × 256."""
 _CUDA_SAMPLES = 8192
 
 
@@ -39,7 +41,8 @@ class TorchTrainer:
             one, else the CPU.
         threads: CPU threads of this rank; None: torch's choice.
         micro_batch: most samples of one forward pass, rounded down to whole atoms (at least one);
-            halved when the device runs out of memory. None: 1,024 on the CPU, 8,192 on CUDA.
+            halved when the device runs out of memory. None: 8,192 on CUDA; on the CPU 1,024, or
+            fewer for images above 32 × 32.
         checkpoint_every_s: seconds between checkpoints.
         dtype: of weights and images; float64 is for verification and slow.
 
@@ -65,7 +68,7 @@ class TorchTrainer:
         self._data_dir = data_dir
         self._datasets: dict[str, LoadedDataset] = {}
         self._most_samples: dict[str, int] = {}
-        self._micro_batch = micro_batch or (_CUDA_SAMPLES if cuda else _CPU_SAMPLES)
+        self._micro_batch = micro_batch
         self._checkpoint_every_s = checkpoint_every_s
         self._dtype = dtype
 
@@ -119,36 +122,47 @@ class TorchTrainer:
         self._world.leave()
 
     def _run(self, trial: TrialSpec, control: Control) -> TrialResult:
-        options = RunOptions(
-            device=self._device,
-            dtype=self._dtype,
-            checkpoint_every_s=self._checkpoint_every_s,
-            most_samples=self._most_samples.get(trial.model, self._micro_batch),
-        )
-        run = self._begin(trial, control, options)
+        run, options = self._begin(trial, control)
         try:
             return run.to_end()
         finally:
             run.close()
             self._most_samples[trial.model] = options.most_samples
 
-    def _begin(self, trial: TrialSpec, control: Control, options: RunOptions) -> TrialRun:
+    def _begin(self, trial: TrialSpec, control: Control) -> tuple[TrialRun, RunOptions]:
         """Set the trial up on all ranks or on none: one that failed would leave others waiting."""
-        run: TrialRun | None = None
+        begun: tuple[TrialRun, RunOptions] | None = None
         failure: LarsSweepError | None = None
         try:
-            if trial.dataset not in self._datasets:
-                loaded = LoadedDataset.load(trial.dataset, self._data_dir, self._device)
-                self._datasets[trial.dataset] = loaded
-            run = TrialRun(trial, control, self._world, self._datasets[trial.dataset], options)
+            loaded = self._loaded(trial.dataset)
+            options = self._options(trial.model, loaded.dataset.info.image_size)
+            begun = TrialRun(trial, control, self._world, loaded, options), options
         except LarsSweepError as error:
             failure = error
         failed = self._world.agree(failure is not None)
-        if run is None or failed:
+        if begun is None or failed:
             raise failure or TrainError(
                 f"trial {trial.trial_id} cannot begin: another rank failed; its log says why"
             )
-        return run
+        return begun
+
+    def _loaded(self, dataset: str) -> LoadedDataset:
+        if dataset not in self._datasets:
+            loaded = LoadedDataset.load(dataset, self._data_dir, self._device)
+            self._datasets[dataset] = loaded
+        return self._datasets[dataset]
+
+    def _options(self, model: str, image_size: int) -> RunOptions:
+        samples = self._micro_batch or _CUDA_SAMPLES
+        if self._micro_batch is None and self._device.type == "cpu":
+            # No error tells that a host is out of memory: stay far below, in number of pixels.
+            samples = max(1, min(_CPU_SAMPLES, _CPU_PIXELS // image_size**2))
+        return RunOptions(
+            device=self._device,
+            dtype=self._dtype,
+            checkpoint_every_s=self._checkpoint_every_s,
+            most_samples=self._most_samples.get(model, samples),
+        )
 
 
 def _device(name: str | None, world: World) -> torch.device:

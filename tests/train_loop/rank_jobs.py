@@ -21,11 +21,14 @@ from loop_kit import (
     trace,
 )
 from planted_faults import FAULTS
+from torch import Tensor
 
 from lars_sweep.errors import DataError, TrainError
 from lars_sweep.spec.trainer import Signal
 from lars_sweep.train import TorchTrainer
 from lars_sweep.train.batches import Batches, LoadedBatch
+from lars_sweep.train.evaluate import SampleSet
+from lars_sweep.train.world import World
 
 LONG = tiny_trial(steps=50, base_lr=0.1)
 """In float64 on any shape: equal to 1e-9."""
@@ -35,6 +38,8 @@ SHORT = tiny_trial(steps=3, base_lr=0.1)
 LIVES = tiny_trial(steps=40)
 IDLE = tiny_trial(steps=6, global_batch=12)
 """Two atoms: of four ranks two have nothing to do."""
+FAILING = {"step": 9, "evaluation": 10}
+"""Seeds of trials that fail on the last rank."""
 ACCUMULATION: dict[str, Any] = {"micro_batch": 12}
 """Two atoms of six samples; seven atoms are uneven however they are dealt."""
 
@@ -86,20 +91,24 @@ def any_shape(directory: Path, faults: Iterable[str]) -> None:
 
 
 def signals_and_failures(directory: Path) -> None:
-    """Three trials: preempted by the last rank, failing there, and one more that is well."""
+    """Preempted by the last rank; failing there in a step, in an evaluation; and one that is well.
+
+    All in one world, which must survive each.
+    """
     trainer = TorchTrainer(**options(torch.float32))
     if trainer.leads:
         (directory / "first").mkdir()
         result = trainer.train(tiny_trial(), ScriptedControl(directory / "first"))
-        try:
-            trainer.train(tiny_trial(seed=9), ScriptedControl())
-        except TrainError as error:
-            save(directory, "failed", str(error))
-        last = trainer.train(tiny_trial(), ScriptedControl())
-        save(directory, "statuses", (result.status, result.signal, result.steps_done, last.status))
+        save(directory, "preempted", (result.status, result.signal, result.steps_done))
+        for name, seed in FAILING.items():
+            try:
+                trainer.train(tiny_trial(seed=seed), ScriptedControl())
+            except TrainError as error:
+                save(directory, name, str(error))
+        save(directory, "last", trainer.train(tiny_trial(), ScriptedControl()).status)
     else:
         answers = iter([Signal.GO_ON] * 4 + [Signal.PREEMPTED] + [Signal.GO_ON] * 100)
-        with _failing_at(seed=9, step=5):
+        with _failing():
             trainer.follow(lambda: next(answers))
     trainer.close()
 
@@ -131,13 +140,21 @@ def killed_at_a_step(
 
 
 @contextmanager
-def _failing_at(*, seed: int, step: int) -> Iterator[None]:
-    right = Batches.of_step
+def _failing() -> Iterator[None]:
+    """Data that cannot be read, in step 5 of one trial and in the evaluations of another."""
+    of_step, chunks = Batches.of_step, SampleSet.chunks
+    seeds = []
 
-    def failing(self: Batches, now: int, most_samples: int) -> Iterator[LoadedBatch]:
-        if (self._trial.seed, now) == (seed, step):
+    def no_batch(self: Batches, step: int, most_samples: int) -> Iterator[LoadedBatch]:
+        seeds.append(self._trial.seed)
+        if (self._trial.seed, step) == (FAILING["step"], 5):
             raise DataError("an image cannot be read")
-        return right(self, now, most_samples)
+        return of_step(self, step, most_samples)
 
-    with patch.object(Batches, "of_step", failing):
+    def no_chunk(self: SampleSet, world: World, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        if seeds[-1] == FAILING["evaluation"]:
+            raise DataError("an image cannot be read")
+        return chunks(self, world, size)
+
+    with patch.object(Batches, "of_step", no_batch), patch.object(SampleSet, "chunks", no_chunk):
         yield

@@ -26,7 +26,7 @@ from rank_jobs import (
     options,
     signals_and_failures,
 )
-from torch.multiprocessing import ProcessExitedException
+from torch.multiprocessing.spawn import ProcessException
 
 from lars_sweep.spec.trainer import Signal
 from lars_sweep.train import TorchTrainer
@@ -98,8 +98,10 @@ def test_interrupted_ranks_end_with_the_same_bits(world: Path) -> None:
 
 def test_all_ranks_stop_together(tmp_path: Path) -> None:
     in_world(2, signals_and_failures, tmp_path)
-    assert load(tmp_path, "statuses") == ("interrupted", Signal.PREEMPTED, 5, "ok")
-    assert "another rank failed at step 6" in load(tmp_path, "failed")
+    assert load(tmp_path, "preempted") == ("interrupted", Signal.PREEMPTED, 5)
+    assert "another rank failed at step 6" in load(tmp_path, "step")
+    assert "another rank failed in an evaluation" in load(tmp_path, "evaluation")
+    assert load(tmp_path, "last") == "ok"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_a_killed_world_goes_on_with_the_same_bits(size: int, kills: int, tmp_pa
         how = (signal.SIGKILL, signal.SIGUSR2)[number % 2]
         victim, after = chance.randrange(size), chance.randint(2, 4)
         before = newest_step(tmp_path)
-        with suppress(ProcessExitedException):
+        with suppress(ProcessException):
             in_world(size, killed_at_a_step, tmp_path, victim, after, how)
         # Nothing but the step in flight is lost when every step leaves a checkpoint.
         assert min(before + after, LIVES.steps) - 1 <= newest_step(tmp_path)
