@@ -35,7 +35,7 @@ LONG = tiny_trial(steps=50, base_lr=0.1)
 FAULTY = tiny_trial(steps=8, base_lr=0.1)
 SHORT = tiny_trial(steps=3, base_lr=0.1)
 """In float32 on any shape: equal to 1e-5."""
-LIVES = tiny_trial(steps=40)
+LIVES = tiny_trial(steps=80)
 IDLE = tiny_trial(steps=6, global_batch=12)
 """Two atoms: of four ranks two have nothing to do."""
 FAILING = {"step": 9, "evaluation": 10}
