@@ -50,7 +50,9 @@ def get(
 def pack(
     source: Annotated[Path, typer.Argument(metavar="TREE", help="Folder with train/ and val/.")],
     out: Annotated[Path, typer.Argument(metavar="PACK", help="Folder to write.")],
-    mode: Annotated[Literal["bytes", "resized"], typer.Option("--mode")] = "bytes",
+    mode: Annotated[
+        Literal["bytes", "resized"], typer.Option("--mode", help="What a pack keeps of a JPEG.")
+    ] = "bytes",
     side: Annotated[int | None, typer.Option("--side", help="resized: side in pixels.")] = None,
     quality: Annotated[int | None, typer.Option("--quality", help="resized: JPEG quality.")] = None,
 ) -> None:

@@ -1,0 +1,165 @@
+"""What commands print: data on stdout, character by character; talk on stderr."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+from clikit import Here
+from runkit import GRID, CurveTrainer, StopsAt, finish, make_run, sampled, worker_of, write_sweep
+
+from lars_sweep.rundir.layout import RunDir
+from lars_sweep.study.plan import load_plan
+
+
+@pytest.fixture
+def half_done(tmp_path: Path) -> RunDir:
+    """Eight of twelve trials are finished, then the run was stopped."""
+    run = make_run(tmp_path)
+    worker_of(run, StopsAt(run, 9)).work()
+    return run
+
+
+def test_plan(cli: Here, tmp_path: Path) -> None:
+    done = cli("plan", write_sweep(tmp_path))
+    assert done.status == 0
+    table, total = done.out.rsplit("peak disk ", 1)
+    assert table == (
+        "stratum                       points  trials  steps/trial  steps  images\n"
+        "small_alexnet_bn-sgd-B64-E2        3       6           40    240  15,360\n"
+        "small_alexnet_bn-sgd-B128-E2       3       6           20    120  15,360\n"
+        "total: 2 strata, 6 points, 12 trials, 360 steps, 30,720 images, "
+    )
+    assert total.endswith(" MiB (one worker)\n")
+    assert done.err.splitlines()[:2] == [
+        "warning: 2 seed(s) per point; under 3 no spread can be told from noise",
+        "warning: small_alexnet_bn-sgd-B64-E2: S = 40 < 100 steps (protocol 2)",
+    ]
+
+
+def test_plan_as_json(cli: Here, tmp_path: Path) -> None:
+    content = json.loads(cli("plan", write_sweep(tmp_path), "--json").out)
+    assert content["strata"][1] == {
+        "stratum": "small_alexnet_bn-sgd-B128-E2", "points": 3, "trials": 6,
+        "steps_per_trial": [20, 20], "steps": 120, "images": 15360,
+    }  # fmt: skip
+    totals = {name: content[name] for name in ("points", "trials", "steps", "images")}
+    assert totals == {"points": 6, "trials": 12, "steps": 360, "images": 30720}
+    assert content["device_hours"] is None
+    assert content["peak_disk_bytes"] > 0
+    assert len(content["warnings"]) == 5
+
+
+def test_plan_with_a_budget_prints_device_hours(cli: Here, tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path, GRID + "[budget]\nimages_per_s = 10\n")
+    assert cli("plan", sweep).out.endswith("device-hours: 0.85 at the budget's images_per_s\n")
+
+
+def test_plan_writes_nothing(cli: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli("plan", write_sweep(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.toml"]
+
+
+def test_set_overrides_the_file(cli: Here, tmp_path: Path) -> None:
+    done = cli("plan", write_sweep(tmp_path), "--set", "seeds.count=1", "--set", "space.epochs=4")
+    assert "total: 2 strata, 6 points, 6 trials, 357 steps" in done.out
+
+
+def test_a_shipped_sweep_is_known_by_its_name(
+    cli: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli("plan", "quickstart").status == 0
+    done = cli("plan", "nosuch")
+    assert done.status == 2
+    assert done.err.startswith("error: no sweep file 'nosuch'; shipped sweeps: ")
+    assert "quickstart.toml" in done.err
+
+
+def test_status(cli: Here, half_done: RunDir) -> None:
+    assert cli("status", half_done.path).out == (
+        "stratum                       trials  ok  diverged  pruned  failed  running  interrupted"
+        "  waiting  best val %\n"
+        "small_alexnet_bn-sgd-B64-E2        6   6         0       0       0        0            0"
+        "        0       60.00\n"
+        "small_alexnet_bn-sgd-B128-E2       6   2         0       0       0        0            1"
+        "        3       60.00\n"
+        "8/12 done, 0 running, 0 images/s, 0.00 device-h, ETA -\n"
+        "workers: 0 alive, 0 lost; stopping\n"
+    )
+
+
+def test_status_of_a_run_that_nobody_has_begun(cli: Here, run: RunDir) -> None:
+    lines = cli("status", run.path).out.splitlines()
+    assert lines[1].split() == [
+        "small_alexnet_bn-sgd-B64-E2", "6", *("0",) * 6, "6", "-",
+    ]  # fmt: skip
+    assert lines[-1] == "workers: 0 alive, 0 lost"
+
+
+def test_status_as_json(cli: Here, half_done: RunDir) -> None:
+    content = json.loads(cli("status", half_done.path, "--json").out)
+    assert content["run"] == str(half_done.path)
+    assert (content["trials"], content["finished"], content["stopping"]) == (12, 8, True)
+    assert content["strata"][1]["interrupted"] == 1
+    assert content["device_h_left"] > 0
+    assert content["eta_s"] is None
+
+
+def test_collect(cli: Here, half_done: RunDir, tmp_path: Path) -> None:
+    out = tmp_path / "o.parquet"
+    done = cli("collect", half_done.path, "--out", out)
+    assert (done.status, done.out, done.err) == (0, "", f"8 rows in {out}\n")
+    frame = pd.read_parquet(out)
+    assert len(frame) == frame.trial_id.nunique() == 8
+    for table, rows in (("curves", 16), ("layers", 16)):
+        cli("collect", half_done.path, "--out", out, "--table", table)
+        assert len(pd.read_parquet(out)) == rows
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.parquet", "run", "sweep.toml"]
+
+
+def test_export(cli: Here, half_done: RunDir, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    done = cli("export", half_done.path, "--to-optuna", url)
+    name = f"small@{half_done.run_id}/small_alexnet_bn-sgd-B"
+    assert done.out == f"{name}64-E2\t6\n{name}128-E2\t2\n"
+    assert cli("export", half_done.path, "--to-optuna", url).out == (
+        f"{name}64-E2\t0\n{name}128-E2\t0\n"
+    )
+    storage = optuna.storages.RDBStorage(url)
+    assert len(optuna.load_study(study_name=f"{name}128-E2", storage=storage).trials) == 2
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def test_status_counts_every_ending(cli: Here, tmp_path: Path) -> None:
+    run = make_run(tmp_path, sampled("random", 4))
+    ids = [queued.trial_id for queued in load_plan(run).queue]
+
+    def status(trial: object) -> str:
+        trial_id = trial.trial_id  # type: ignore[attr-defined]
+        if trial_id == ids[0]:
+            raise RuntimeError
+        return "diverged" if trial_id == ids[1] else "ok"
+
+    finish(run, CurveTrainer(status=status))
+    assert cli("status", run.path).out.splitlines()[1].split()[1:] == [
+        "4", "2", "1", "0", "1", "0", "0", "0", "60.00",
+    ]  # fmt: skip
+
+
+def test_cancelling_a_run_without_workers(cli: Here, run: RunDir) -> None:
+    done = cli("cancel", run.path)
+    assert (done.status, done.out) == (0, "")
+    assert done.err == f"stopped 0 workers; go on with `lars-sweep resume {run.path}`\n"
+
+
+def test_resuming_a_finished_run_starts_nothing(cli: Here, run: RunDir) -> None:
+    finish(run)
+    done = cli("resume", run.path)
+    assert done.err == f"all 12 trials are finished: `lars-sweep report {run.path}`\n"
+    assert not list(run.launches.iterdir())
