@@ -18,7 +18,7 @@ demo: $(SETUP)        ## Run the quick-start sweep and write its report
 
 test: $(SETUP_DEV)    ## Linters, types, layers and all tests but the long ones
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -n 2 -m "not long and not gpu"
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not long and not gpu"
 
 test-long: $(SETUP_DEV)  ## The tests that need minutes to hours
 	@$(BIN)/pytest -m long

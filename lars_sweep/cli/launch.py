@@ -40,20 +40,17 @@ def launch(
 
     Repeating the command is safe: it joins the run and starts only the workers that are missing.
     """
-    from itertools import chain
-
-    from lars_sweep.cli.sweeps import plan_of, refuse_over_budget
+    from lars_sweep.cli.sweeps import plan_of, refuse_over_budget, smoke_trials_of
     from lars_sweep.cli.talk import plural, say
     from lars_sweep.rundir.layout import create_run
     from lars_sweep.study.cost import example_trials, plan_cost
     from lars_sweep.study.plan import plan_content
 
-    made = plan_of(sweep, set_ or (), data_dir)
-    trials = example_trials(made)
     if smoke:
-        _smoke(chain.from_iterable(trials.values()), data_dir)
+        _smoke(smoke_trials_of(sweep, set_ or (), data_dir), data_dir)
         return
-    cost = plan_cost(made, trials)
+    made = plan_of(sweep, set_ or (), data_dir)
+    cost = plan_cost(made, example_trials(made))
     refuse_over_budget(made, cost)
     run = create_run(run_dir or Path("runs") / made.spec.name, plan_content(made, trainer=trainer))
     say(
@@ -89,10 +86,10 @@ def resume(
 def _smoke(trials: "Iterable[TrialSpec]", data_dir: Path | None) -> None:
     from lars_sweep.cli.talk import print_table
     from lars_sweep.train import TorchTrainer
-    from lars_sweep.worker.smoke import BN_BATCH, smoke, smoke_trials
+    from lars_sweep.worker.smoke import BN_BATCH, smoke
 
     trainer = TorchTrainer(data_dir=data_dir, micro_batch=BN_BATCH)
-    done = list(smoke(trainer, smoke_trials(trials)))
+    done = list(smoke(trainer, trials))
     print_table(
         ("model", "optimizer", "augmentation", "status", "steps", "train loss", "seconds"),
         [

@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lars_sweep.errors import LarsSweepError, SpecError
 
 if TYPE_CHECKING:
+    from lars_sweep.spec.strata import DataFacts
     from lars_sweep.spec.sweep import SweepSpec
+    from lars_sweep.spec.trial import TrialSpec
     from lars_sweep.study.cost import Cost
     from lars_sweep.study.plan import Plan
+
+PLENTY = 1 << 22
+"""Training samples that no sweep's batch exceeds."""
 
 
 def find_sweep(path: Path) -> Path:
@@ -32,15 +39,37 @@ def find_sweep(path: Path) -> Path:
 
 def plan_of(path: Path, overrides: Sequence[str], data_dir: Path | None) -> Plan:
     """Load the sweep, look at its data, make the plan."""
+    spec, facts = _loaded(path, overrides, data_dir)
+    return _planned(spec, facts)
+
+
+def smoke_trials_of(path: Path, overrides: Sequence[str], data_dir: Path | None) -> list[TrialSpec]:
+    """The sweep's trials, shrunk; planned as if the data were large, so that any sample will do."""
+    from lars_sweep.study.cost import example_trials
+    from lars_sweep.worker.smoke import smoke_trials
+
+    spec, facts = _loaded(path, overrides, data_dir)
+    plan = _planned(spec, replace(facts, train_samples=max(facts.train_samples, PLENTY)))
+    trials = chain.from_iterable(example_trials(plan).values())
+    return smoke_trials(trials, samples=facts.samples(spec.val_share))
+
+
+def _loaded(
+    path: Path, overrides: Sequence[str], data_dir: Path | None
+) -> tuple[SweepSpec, DataFacts]:
     from lars_sweep.data import describe_dataset
     from lars_sweep.spec.loading import load_sweep
     from lars_sweep.spec.strata import DataFacts
-    from lars_sweep.study.plan import make_plan
 
     use_import_path()
     spec = load_sweep(find_sweep(path), overrides)
     info = describe_dataset(spec.data.name, data_dir)
-    facts = DataFacts(content_id=info.content_id, train_samples=info.train_samples)
+    return spec, DataFacts(content_id=info.content_id, train_samples=info.train_samples)
+
+
+def _planned(spec: SweepSpec, facts: DataFacts) -> Plan:
+    from lars_sweep.study.plan import make_plan
+
     return make_plan(spec, facts, model_sources(spec))
 
 

@@ -25,14 +25,19 @@ def train(
     Several processes: torchrun --nproc-per-node 2 -m lars_sweep train TRIAL.json
     """
     import logging
+    import os
 
     from lars_sweep.cli.sweeps import use_import_path
     from lars_sweep.cli.talk import print_json
-    from lars_sweep.train import TorchTrainer
     from lars_sweep.worker.alone import read_trial, result_to_json, train_alone
 
+    # Read when torch loads. Threads that spin at barriers ruin each other where cores are shared:
+    # a trial that takes 9 s took 89 s.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.getLogger("lars_sweep").setLevel(logging.INFO)
     use_import_path()
+    from lars_sweep.train import TorchTrainer
+
     spec = read_trial(trial)
     result = train_alone(TorchTrainer(data_dir=data_dir, threads=threads), spec, checkpoints)
     if result is not None:

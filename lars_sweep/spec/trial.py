@@ -94,6 +94,16 @@ class TrialSpec:
         return hashlib.sha256(canonical_json(self).encode()).hexdigest()[:16]
 
 
+def in_tail(trial: TrialSpec, step: int) -> bool:
+    """Whether a step is in the last 5 % of the steps: accuracy_tail (PROTOCOL.md 3)."""
+    return 20 * step > 19 * trial.steps
+
+
+def in_last5(trial: TrialSpec, step: int) -> bool:
+    """Whether a step is in the last five epochs of a trial of 60 and more: accuracy_last5."""
+    return trial.epochs >= 60 and (trial.steps - step) * trial.global_batch < 5 * trial.samples
+
+
 # Fields that entered TrialSpec after science_version 1 was published, with the value that
 # reproduces what was computed before they existed: at that value they stay out of the hash.
 ADDED_LATER: dict[str, object] = {}

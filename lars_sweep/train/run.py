@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lars_sweep.errors import TrainError
 from lars_sweep.spec.trainer import Control, Evaluation, LayerNorms, Signal, TrialResult
-from lars_sweep.spec.trial import TrialSpec
+from lars_sweep.spec.trial import TrialSpec, in_last5, in_tail
 from lars_sweep.train.augment import Preparation
 from lars_sweep.train.batches import Batches
 from lars_sweep.train.checkpoint import newest_checkpoint, parse_checkpoint, save_checkpoint
@@ -228,7 +228,11 @@ class TrialRun:
             self._evaluator.calibrate(self._model, parts.calibration, trial.bn_batch)
         train = self._evaluator.score(self._model, parts.train_subset)
         val = None if parts.val is None else self._evaluator.score(self._model, parts.val)
-        reporting = trial.protocol == "paper" or in_tail(trial, progress.step)
+        reporting = (
+            trial.protocol == "paper"
+            or in_tail(trial, progress.step)
+            or in_last5(trial, progress.step)
+        )
         test = self._evaluator.score(self._model, parts.test) if reporting else None
         evaluation = Evaluation(
             step=progress.step,
@@ -326,11 +330,6 @@ class TrialRun:
         self._optimizer.load_state_dict(content["optimizer"])
         self._progress = Progress.from_plain(content["progress"])
         self._start_step = self._progress.step
-
-
-def in_tail(trial: TrialSpec, step: int) -> bool:
-    """Whether a step is in the last 5 % of the steps, where test is measured (PROTOCOL.md 3)."""
-    return 20 * step >= 19 * trial.steps
 
 
 def input_size(model: str, image_size: int) -> int:

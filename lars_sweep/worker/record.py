@@ -10,13 +10,9 @@ from datetime import UTC, datetime
 
 from lars_sweep.outcomes.loose import Outcome
 from lars_sweep.spec.trainer import Evaluation, Hardware, TrialResult
-from lars_sweep.spec.trial import TrialSpec
+from lars_sweep.spec.trial import TrialSpec, in_last5, in_tail
 from lars_sweep.study.plan import QueuedTrial
 from lars_sweep.worker.finite import finite
-
-TAIL_SHARE = 0.05
-"""accuracy_tail is the mean over the last 5 % of the steps (PROTOCOL.md 3)."""
-LAST5_EPOCHS, LAST5_LEAST_EPOCHS = 5.0, 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +125,7 @@ def _measured(trial: TrialSpec, result: TrialResult, *, failed: bool) -> dict[st
         columns["accuracy_at_stop"] = _choice(evaluations[-1])
     if result.status == "diverged":
         columns |= dict.fromkeys(("accuracy", "accuracy_val", "accuracy_tail"), result.chance)
-        if trial.epochs >= LAST5_LEAST_EPOCHS:
+        if in_last5(trial, trial.steps):
             columns["accuracy_last5"] = result.chance
         columns["diverged_step"] = result.steps_done
     elif result.status == "ok":
@@ -156,15 +152,11 @@ def _reported(evaluation: Evaluation) -> float | None:
 
 
 def _tail(evaluations: Sequence[Evaluation], trial: TrialSpec) -> list[Evaluation]:
-    first = (1 - TAIL_SHARE) * trial.steps
-    return [evaluation for evaluation in evaluations if evaluation.step >= first]
+    return [evaluation for evaluation in evaluations if in_tail(trial, evaluation.step)]
 
 
 def _last5(evaluations: Sequence[Evaluation], trial: TrialSpec) -> list[Evaluation]:
-    if trial.epochs < LAST5_LEAST_EPOCHS:
-        return []
-    first = trial.epochs - LAST5_EPOCHS
-    return [evaluation for evaluation in evaluations if evaluation.epochs > first]
+    return [evaluation for evaluation in evaluations if in_last5(trial, evaluation.step)]
 
 
 def _mean(

@@ -24,11 +24,15 @@ class Smoke:
     wall_s: float
 
 
-def smoke_trials(trials: Iterable[TrialSpec]) -> list[TrialSpec]:
+def smoke_trials(trials: Iterable[TrialSpec], *, samples: int) -> list[TrialSpec]:
     """The sweep's trials shrunk to two steps, those that became the same only once.
 
     Network, input size, augmentation, optimizer and precision stay; batch, learning rate, length
     and seed are the same small ones for all.
+
+    Args:
+        trials: of the sweep.
+        samples: N, the size of the training part that is really there.
     """
     shrunk: dict[str, TrialSpec] = {}
     for trial in trials:
@@ -36,8 +40,9 @@ def smoke_trials(trials: Iterable[TrialSpec]) -> list[TrialSpec]:
             trial,
             global_batch=BATCH,
             bn_batch=BN_BATCH,
-            epochs=STEPS * BATCH / trial.samples,
-            base_lr=0.01,
+            samples=samples,
+            epochs=STEPS * BATCH / samples,
+            base_lr=1e-4,
             lr_excluded=None,
             warmup_steps=0,
             warmup_start=0.0,

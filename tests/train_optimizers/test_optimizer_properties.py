@@ -288,3 +288,15 @@ def test_closure_and_named_parameters_work_as_in_torch():
 def test_bad_arguments_are_refused(options, message):
     with pytest.raises(TrainError, match=message):
         LARS(weights(), **{"lr": 1.0, **options})
+
+
+@pytest.mark.parametrize("kind", [SGD, LARS])
+def test_without_momentum_a_step_is_the_rate_times_the_gradient(kind):
+    weight = torch.nn.Parameter(torch.full((3, 2), 2.0))
+    optimizer = kind([weight], lr=0.5, momentum=0.0, weight_decay=0.0)
+    for _ in range(2):
+        before = weight.detach().clone()
+        weight.grad = torch.ones(3, 2)
+        rate = 0.5 if kind is SGD else 0.5 * 0.001 * before.norm() / weight.grad.norm()
+        optimizer.step()
+        torch.testing.assert_close(weight.detach(), before - rate * weight.grad)

@@ -77,6 +77,9 @@ def _fusable(
     # rounds the rate itself in half precision. Its Nesterov form knows no rate inside.
     if group["nesterov"] or any(isinstance(rate, Tensor) for rate in (*rates, group["lr"])):
         return False
+    # Without momentum it wants no buffers at all.
+    if group["momentum"] == 0:
+        return False
     # It walks raw memory: all three must lie in one order.
     return all(
         p.dtype == g.dtype == torch.float32 and p.stride() == g.stride() == v.stride()
