@@ -8,6 +8,7 @@
     ├── LaunchError           workers could not be submitted
     ├── SchedulerError        SLURM did not answer; nothing follows about any job
     ├── TrainError            a trial cannot run as asked on this hardware
+    ├── WorldLost             another rank of the world died or cannot be reached any more
     └── FitError              a fit was asked for what its input cannot answer
 
 Anything else that escapes is a defect of lars-sweep and keeps its traceback.
@@ -74,6 +75,10 @@ class SchedulerError(LarsSweepError):
 
 class TrainError(LarsSweepError):
     """A trial cannot run as asked on this hardware or with this model."""
+
+
+class WorldLost(LarsSweepError):
+    """Another rank of the world died or cannot be reached any more."""
 
 
 class FitError(LarsSweepError):

@@ -129,8 +129,8 @@ class RetrySection(Section):
     """Killed by the kernel at ``mem_gib``."""
     out_of_memory_cuda: Count = 0
     """The same trial on the same GPU needs the same memory."""
-    error: Count = 0
-    """A Python exception."""
+    error: Count = 1
+    """A Python exception: once it may be the node's, twice it is the trial's."""
     exclude_node_after: PositiveInt = 2
     """A node with so many failures of its hardware gets no more workers of the run."""
     stop_after: PositiveInt = 5
@@ -146,6 +146,11 @@ class Profile(Section):
     """local: processes on this machine."""
     workers: PositiveInt | None = None
     """At most so many at once. Default: 8 on SLURM; locally what the cores or GPUs carry."""
+    successors: Count = 9
+    """Jobs queued behind each worker, in one array with it: one goes on where the one before it
+    reached its time limit or was taken away. Those that find no work end at once."""
+    canary: bool = True
+    """Before a run's first workers start, a job trains two steps of the largest trial."""
     workers_per_gpu: PositiveInt = 1
     """Above 1, small trials share a GPU: each worker is then one rank on its share of one GPU."""
     threads: PositiveInt | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from lars_sweep.cluster.layout import WorkerLayout, worker_layout, worker_limit
+from lars_sweep.cluster.layout import WorkerLayout, worker_layout
 from lars_sweep.cluster.profile import EnvironmentSection, Profile
 
 
@@ -27,7 +27,6 @@ def submitit_parameters(profile: Profile) -> dict[str, Any]:
         "nodes": layout.nodes,
         "ntasks_per_node": layout.tasks_per_node,
         "time": job.time_limit_min,
-        "array_parallelism": worker_limit(profile),
         "setup": setup_lines(profile, layout),
         "srun_args": srun_arguments(profile.environment, layout),
         # submitit's own --wckey=submitit is refused where keys are enforced.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 45.0
 """Of one squeue or sacct call; SLURM itself gives up on a silent controller after 10–30 s."""
+
+DEFAULT_ARRAY_SIZE = 1001
 
 SQUEUE = (
     "squeue", "--noheader", "--array", "--states=all",
@@ -128,6 +131,36 @@ def merged(job_id: str, queued: JobState | None, runs: Sequence[Run]) -> JobStat
         return replace(queued, earlier=_ended(runs[: queued.restarts]))
     reason = f"sacct still says {last.state}" if last else ""
     return JobState(job_id=job_id, state=State.UNKNOWN, reason=reason, earlier=_ended(runs))
+
+
+def jobs_named(names: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> dict[str, str]:
+    """Ids of the jobs or arrays of these names, as far as the controller still lists them.
+
+    Raises:
+        SchedulerError: it did not answer.
+    """
+    command = (
+        "squeue",
+        "--noheader",
+        "--states=all",
+        "--format=%F|%j",
+        f"--name={','.join(names)}",
+    )
+    done = _run(command, timeout_s)
+    if done.returncode:
+        raise SchedulerError(f"squeue did not answer: {done.stderr.strip() or 'no message'}")
+    rows = (line.strip().split("|") for line in done.stdout.splitlines())
+    return {name: array for array, name in rows}
+
+
+def max_array_size(*, timeout_s: float = TIMEOUT_S) -> int:
+    """Most tasks of one array; SLURM's default if the controller does not say."""
+    try:
+        done = _run(("scontrol", "show", "config"), timeout_s)
+    except SchedulerError:
+        return DEFAULT_ARRAY_SIZE
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
+    return int(match[1]) if match else DEFAULT_ARRAY_SIZE
 
 
 def _reason(words: str, reason: str) -> str:

@@ -5,22 +5,33 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from lars_sweep.dispatch.launches import read_launches
 from lars_sweep.rundir import workers
+from lars_sweep.rundir.launches import read_launches
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.workers import Worker
+from lars_sweep.worker.look import View
 
 SETTLE_S = 30.0
 """A worker reports in after some seconds of imports, more on a busy machine."""
 
 
-def live_workers(run: RunDir) -> list[Worker]:
+def is_live(worker: Worker, view: View) -> bool:
+    """Whether a worker is not known to have ended or died."""
+    if worker.ended:
+        return False
+    if worker.executor != "slurm":
+        return workers.is_gone(worker) is not True
+    seen = view.jobs.get(worker.job_id)
+    return seen is None or (seen.job.state.live and seen.job.restarts <= worker.restarts)
+
+
+def live_workers(run: RunDir, view: View) -> list[Worker]:
     """Workers that are not known to have ended or died."""
-    return [w for w in workers.read_workers(run.workers) if workers.is_gone(w) is not True]
+    return [w for w in workers.read_workers(run.workers) if is_live(w, view)]
 
 
 def on_their_way(run: RunDir) -> int:
-    """Workers submitted moments ago that have not reported in yet."""
+    """Local workers submitted moments ago that have not reported in yet."""
     reported = {worker.job_id for worker in workers.read_workers(run.workers)}
     return sum(
         job_id not in reported and Path(f"/proc/{job_id}").exists()
@@ -28,3 +39,20 @@ def on_their_way(run: RunDir) -> int:
         if launch.executor == "local" and time.time() - launch.at < SETTLE_S
         for job_id in launch.job_ids
     )
+
+
+def waiting_arrays(run: RunDir, view: View) -> list[str]:
+    """Arrays of SLURM workers of which some task runs, waits, or may do so for all we know."""
+    return [
+        array
+        for launch in read_launches(run)
+        if launch.executor == "slurm"
+        for array in launch.job_ids
+        if launch.at > view.asked_at or view.may_return(array)
+    ]
+
+
+def present_workers(run: RunDir, view: View) -> int:
+    """Workers that run, wait in the queue, or are about to report in."""
+    local = [w for w in live_workers(run, view) if w.executor != "slurm"]
+    return len(local) + on_their_way(run) + len(waiting_arrays(run, view))

@@ -7,13 +7,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from lars_sweep.dispatch.alive import on_their_way
+from lars_sweep.dispatch.alive import is_live, present_workers
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import claims, requests, workers
 from lars_sweep.rundir.claims import Holding
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.workers import Worker
 from lars_sweep.study.plan import Plan, QueuedTrial, load_plan
+from lars_sweep.worker.look import look
 
 OUTCOME_STATES = ("ok", "diverged", "pruned", "failed")
 
@@ -86,7 +87,8 @@ def run_status(run: RunDir) -> RunStatus:
     """Read the run's state; takes nothing that a running worker needs."""
     plan = load_plan(run)
     known = list(workers.read_workers(run.workers))
-    alive = [worker for worker in known if workers.is_gone(worker) is not True]
+    view = look(run)
+    alive = [worker for worker in known if is_live(worker, view)]
     held = dict(claims.holdings(run.claims))  # before outcomes: a trial sealed meanwhile has a row
     columns = ["stratum", "status", "accuracy_val", "device_s"]
     rows = load_table(run, "outcomes", columns).to_pylist()
@@ -102,7 +104,7 @@ def run_status(run: RunDir) -> RunStatus:
         sweep=run.sweep,
         strata=strata,
         workers_alive=len(alive),
-        workers_starting=on_their_way(run),
+        workers_starting=max(0, present_workers(run, view) - len(alive)),
         workers_lost=sum(not w.ended for w in known) - len(alive),
         images_per_s=sum(w.images_per_s for w in alive if w.state == "running"),
         device_h=spent / 3600,

@@ -6,28 +6,34 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lars_sweep.cluster.layout import worker_layout
 from lars_sweep.cluster.profile import Profile
-from lars_sweep.dispatch.alive import live_workers, on_their_way
+from lars_sweep.dispatch.alive import present_workers
 from lars_sweep.dispatch.entry import run_worker
-from lars_sweep.dispatch.launches import (
+from lars_sweep.dispatch.local import DetachedLocalExecutor
+from lars_sweep.dispatch.slurm import recover, submit_arrays
+from lars_sweep.errors import LaunchError
+from lars_sweep.rundir import workers
+from lars_sweep.rundir.launches import (
     Launch,
     read_launch,
     read_launches,
     record_intent,
     record_jobs,
 )
-from lars_sweep.dispatch.local import DetachedLocalExecutor
-from lars_sweep.errors import LaunchError
-from lars_sweep.rundir import workers
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.worker.canary import forget, verdict
+from lars_sweep.worker.look import look
 from lars_sweep.worker.order import WorkOrder
 
 CUT_OFF_S = 10.0
-"""A launch that has not said for so long what it submitted never will."""
+"""A launch that has not said for so long what it submitted never will, if its process is gone."""
+CUT_OFF_ELSEWHERE_S = 60.0
+"""The same where its process cannot be seen."""
 
 
 def submit_workers(
@@ -50,20 +56,40 @@ def submit_workers(
     Raises:
         LaunchError: submission failed.
     """
-    if profile.executor != "local":
-        raise LaunchError(f"profile {profile.name}: executor {profile.executor!r} is not built yet")
     launch = _agree(run, profile, wanted)
     if launch is None:
         return None
-    order = WorkOrder(
+    order = work_order(run, profile, data_dir=data_dir, import_path=import_path)
+    if profile.executor == "local":
+        job_ids = tuple(_submit(run, profile, order, launch.workers))
+        return record_jobs(run, replace(launch, job_ids=job_ids, through=True))
+    canary = profile.canary and not verdict_is_good(run)
+    return submit_arrays(run, launch, profile, order, canary=canary, exclude="")
+
+
+def work_order(
+    run: RunDir, profile: Profile, *, data_dir: Path | None, import_path: Sequence[str]
+) -> WorkOrder:
+    """What every worker of a launch is told."""
+    return WorkOrder(
         run=run.path,
         executor=profile.executor,
         data_dir=data_dir,
         threads=worker_layout(profile).threads,
         time_limit_s=60.0 * profile.job.time_limit_min,
         import_path=tuple(import_path),
+        preemption=profile.preemption,
+        retry=profile.retry,
     )
-    return record_jobs(run, launch, _submit(run, profile, order, launch.workers))
+
+
+def verdict_is_good(run: RunDir) -> bool:
+    """Whether trials of the run are known to start; a bad verdict is forgotten for another try."""
+    if (failed := verdict(run)) == "":
+        return True
+    if failed is not None:
+        forget(run)
+    return False
 
 
 def _agree(run: RunDir, profile: Profile, wanted: int) -> Launch | None:
@@ -72,10 +98,8 @@ def _agree(run: RunDir, profile: Profile, wanted: int) -> Launch | None:
     Launches at once count each other's workers, for the record's number is the lock.
     """
     while True:
-        launches = read_launches(run)
-        for launch in launches:
-            _wait_until_through(run, launch)
-        missing = wanted - len(live_workers(run)) - on_their_way(run)
+        launches = [_settled(run, launch) for launch in read_launches(run)]
+        missing = wanted - present_workers(run, look(run, newer_than=time.time()))
         if missing <= 0:
             return None
         launch = Launch(
@@ -88,14 +112,24 @@ def _agree(run: RunDir, profile: Profile, wanted: int) -> Launch | None:
             return launch
 
 
-def _wait_until_through(run: RunDir, launch: Launch) -> None:
+def _settled(run: RunDir, launch: Launch) -> Launch:
     """Let a launch that is under way, or was cut off on it, show its workers first."""
-    while time.time() - launch.at < CUT_OFF_S and not launch.job_ids:
-        started = [w for w in workers.read_workers(run.workers) if w.started_at > launch.at]
-        if len(started) >= launch.workers:
-            return
+    while not launch.through:
+        age_s = time.time() - launch.at
+        if launch.executor == "slurm":
+            if age_s > (CUT_OFF_ELSEWHERE_S if launch.cut_off is None else CUT_OFF_S) and (
+                launch.cut_off is not False
+            ):
+                return recover(run, launch)
+        elif age_s > CUT_OFF_S or _reported(run, launch) >= launch.workers:
+            return launch
         time.sleep(0.1)
         launch = read_launch(run, launch.number)
+    return launch
+
+
+def _reported(run: RunDir, launch: Launch) -> int:
+    return sum(worker.started_at > launch.at for worker in workers.read_workers(run.workers))
 
 
 def _submit(run: RunDir, profile: Profile, order: WorkOrder, count: int) -> list[str]:

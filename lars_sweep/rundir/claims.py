@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lars_sweep.rundir import publish
+from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.failpoints import failpoint
 
 _NAME = re.compile(r"(?P<trial>[0-9a-f]{16})\.(?P<attempt>\d+)(?P<released>\.released)?")
@@ -88,10 +89,39 @@ def read_claim(directory: Path, trial_id: str, attempt: int) -> Claim | None:
     )
 
 
-def release(directory: Path, claim: Claim, reason: str) -> None:
-    """Give the trial back: anyone may take the next attempt at once."""
-    content = publish.to_json_bytes({"reason": reason, "at": time.time()})
-    publish.publish_new(directory / f"{claim.trial_id}.{claim.attempt}.released", content)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Why an attempt gave its trial back, said by its worker or by the one who found it dead."""
+
+    cause: Cause | None
+    reason: str
+    at: float
+    """Unix time."""
+    nodes: str = ""
+    """Where it ran, as SLURM writes it."""
+
+
+def release(
+    directory: Path, claim: Claim, reason: str, *, cause: Cause | None = None, nodes: str = ""
+) -> None:
+    """Give the trial back: others may take the next attempt. The first to say why is believed."""
+    content = {"cause": cause, "reason": reason, "at": time.time(), "nodes": nodes}
+    path = directory / f"{claim.trial_id}.{claim.attempt}.released"
+    publish.publish_new(path, publish.to_json_bytes(content))
+
+
+def read_release(directory: Path, trial_id: str, attempt: int) -> Release | None:
+    """Why that attempt ended; None if it was not given back."""
+    try:
+        content = publish.read_json(directory / f"{trial_id}.{attempt}.released")
+    except FileNotFoundError:
+        return None
+    return Release(
+        cause=Cause(str(content["cause"])) if content["cause"] else None,
+        reason=str(content["reason"]),
+        at=float(str(content["at"])),
+        nodes=str(content["nodes"]),
+    )
 
 
 def is_superseded(directory: Path, claim: Claim) -> bool:

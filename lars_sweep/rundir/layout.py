@@ -10,6 +10,8 @@ parts/TABLE/         sealed outcomes, curves and layers, Parquet
 checkpoints/TRIAL/   one directory per attempt
 workers/             one heartbeat file per worker
 launches/            what was submitted when
+orders/              what SLURM jobs read when they start
+scheduler/           what SLURM last said about the run's jobs; who asked when
 requests/            stop and prune, asked by the user
 logs/  report/
 """
@@ -41,6 +43,8 @@ DIRECTORIES = (
     "checkpoints",
     "workers",
     "launches",
+    "orders",
+    "scheduler",
     "requests/prune",
     "logs",
 )
@@ -91,6 +95,10 @@ class RunDir:
     @property
     def launches(self) -> Path:
         return self.path / "launches"
+
+    @property
+    def scheduler(self) -> Path:
+        return self.path / "scheduler"
 
     @property
     def requests(self) -> Path:

@@ -7,6 +7,7 @@ is gone, the worker is dead, whatever the clock says.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -41,6 +42,12 @@ class Worker:
     images_per_s: float = 0.0
     devices: int = 1
     trials_done: int = 0
+    restarts: int = 0
+    """How often SLURM had started this job before."""
+    nodes: str = ""
+    """Where it runs, as SLURM writes it."""
+    patience_s: float | None = None
+    """Silence while running that is longer than this is a hang; None: nobody watches."""
     started_at: float = field(default_factory=time.time)
     updated_at: float = field(default_factory=time.time)
 
@@ -48,8 +55,15 @@ class Worker:
     def ended(self) -> bool:
         return self.state.startswith("ended")
 
+    @property
+    def array(self) -> str:
+        """The SLURM array of which this job is a task: its predecessors and successors."""
+        return self.job_id.partition("_")[0]
 
-def this_worker(worker_id: str, *, job_id: str, executor: str) -> Worker:
+
+def this_worker(
+    worker_id: str, *, job_id: str, executor: str, restarts: int = 0, nodes: str = ""
+) -> Worker:
     """The record of the calling process."""
     pid = os.getpid()
     return Worker(
@@ -59,8 +73,10 @@ def this_worker(worker_id: str, *, job_id: str, executor: str) -> Worker:
         host=socket.gethostname(),
         boot_id=boot_id(),
         pid=pid,
-        pid_started=_pid_started(pid) or 0,
+        pid_started=pid_started(pid) or 0,
         state="starting",
+        restarts=restarts,
+        nodes=nodes,
     )
 
 
@@ -87,15 +103,27 @@ def read_workers(directory: Path) -> Sequence[Worker]:
     return sorted(workers, key=lambda worker: (worker.started_at, worker.worker_id))
 
 
+def find(directory: Path, job_id: str, restarts: int) -> Worker | None:
+    """The worker that a run of a job is; None before it has reported in."""
+    for path in directory.glob(f"{job_id}-*.json"):
+        with contextlib.suppress(FileNotFoundError):
+            worker = Worker(**publish.read_json(path))  # type: ignore[arg-type]
+            if worker.restarts == restarts:
+                return worker
+    return None
+
+
 def is_gone(worker: Worker) -> bool | None:
     """Whether the worker's process no longer exists; None where that cannot be seen from here."""
     if worker.ended:
         return True
+    if worker.executor == "slurm":
+        return None  # only SLURM knows whether it comes back
     if worker.host != socket.gethostname():
         return None
     if worker.boot_id != boot_id():
         return True
-    return _pid_started(worker.pid) != worker.pid_started
+    return pid_started(worker.pid) != worker.pid_started
 
 
 @cache
@@ -107,8 +135,8 @@ def boot_id() -> str:
         return "unknown"
 
 
-def _pid_started(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat; None if there is no such process or it is a zombie."""
+def pid_started(pid: int) -> int | None:
+    """When a process began: field 22 of /proc/PID/stat; None if it is gone or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

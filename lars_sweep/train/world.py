@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lars_sweep.errors import TrainError
+from lars_sweep.errors import TrainError, WorldLost
 
 # Followers wait in a broadcast while rank 0 looks for the next trial. A dead rank closes its
 # connections and is noticed at once; a hung one by the heartbeat, which the training loop advances.
@@ -73,13 +74,15 @@ class World:
     def sum(self, tensor: Tensor) -> Tensor:
         """The tensor summed over ranks, in place."""
         if self.size > 1:
-            dist.all_reduce(tensor)
+            with _together():
+                dist.all_reduce(tensor)
         return tensor
 
     def max(self, tensor: Tensor) -> Tensor:
         """The elementwise maximum over ranks, in place."""
         if self.size > 1:
-            dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+            with _together():
+                dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
         return tensor
 
     def agree(self, value: int) -> int:
@@ -91,13 +94,14 @@ class World:
         if self.size == 1:
             assert content is not None
             return content
-        length = torch.tensor(0 if content is None else len(content))
-        dist.broadcast(length, src=0)
-        buffer = torch.empty(int(length), dtype=torch.uint8)
-        if content:
-            buffer.copy_(_bytes_tensor(content))
-        if len(buffer):
-            dist.broadcast(buffer, src=0)
+        with _together():
+            length = torch.tensor(0 if content is None else len(content))
+            dist.broadcast(length, src=0)
+            buffer = torch.empty(int(length), dtype=torch.uint8)
+            if content:
+                buffer.copy_(_bytes_tensor(content))
+            if len(buffer):
+                dist.broadcast(buffer, src=0)
         return content if content is not None else buffer.numpy().tobytes()
 
     def share(self, count: int) -> tuple[int, int]:
@@ -111,6 +115,15 @@ class World:
         """Close the connections; the world cannot be used afterwards."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """A collective: that it fails means that another rank is gone; gloo has no error of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise WorldLost(f"another rank is gone: {str(error).splitlines()[0]}") from error
 
 
 def _bytes_tensor(content: bytes) -> Tensor:
@@ -139,8 +152,10 @@ def place(environment: Mapping[str, str]) -> tuple[World, str] | None:
             int(environment["SLURM_STEP_NUM_TASKS"]),
             int(environment["SLURM_LOCALID"]),
         )
-        # Jobs that share a node must not share a port; job and step number are theirs alone.
-        number = int(environment["SLURM_JOB_ID"]) * 16 + int(environment["SLURM_STEP_ID"])
+        # Jobs that share a node must not share a port; job and step number are theirs alone. A
+        # requeued job keeps both, and its last run may not have let go of the port yet.
+        step = int(environment["SLURM_STEP_ID"]) + int(environment.get("SLURM_RESTART_COUNT", "0"))
+        number = int(environment["SLURM_JOB_ID"]) * 16 + step
         return world, f"{first_host(environment['SLURM_STEP_NODELIST'])}:{20000 + number % 12000}"
     return None
 

@@ -15,6 +15,7 @@ from lars_sweep.rundir.workers import Worker
 from lars_sweep.spec.trainer import Evaluation, Signal
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.worker.finite import finite
+from lars_sweep.worker.watchdog import StepPatience
 
 BEAT_S = 1.0
 """Shortest time between two heartbeats, and between two looks at the user's requests."""
@@ -55,6 +56,8 @@ class TrialControl:
         self._log = run.attempt_log(claim.trial_id, claim.attempt)
         self._last_beat = 0.0
         self._last_steps: tuple[float, int] | None = None
+        self._evaluations = frozenset(trial.evaluation_steps)
+        self._patience = StepPatience()
         self.worker = replace(
             worker,
             state="running",
@@ -62,6 +65,7 @@ class TrialControl:
             attempt=claim.attempt,
             steps_done=0,
             steps=trial.steps,
+            patience_s=self._patience.at_rest,
         )
         self.stop_reason: str | None = None
         if claim.attempt > 1:
@@ -78,10 +82,11 @@ class TrialControl:
             self.stop_reason = signal.name.lower()
             return signal
         now = time.monotonic()
-        if now - self._last_beat < BEAT_S:
+        measures = steps_done in self._evaluations
+        if now - self._last_beat < BEAT_S and not measures:
             return Signal.GO_ON
         self._last_beat = now
-        self._beat(steps_done, now)
+        self._beat(steps_done, now, measures=measures)
         return self._requested()
 
     def at_evaluation(self, evaluation: Evaluation) -> Signal:
@@ -97,14 +102,25 @@ class TrialControl:
             return Signal.PRUNE
         return Signal.GO_ON
 
-    def _beat(self, steps_done: int, now: float) -> None:
+    def begin(self) -> None:
+        """Say that the trial begins: reading data may take long before its first step."""
+        self.worker = workers.beat(self._run.workers, self.worker)
+
+    def _beat(self, steps_done: int, now: float, *, measures: bool) -> None:
         rate = self.worker.images_per_s
         if self._last_steps is not None:
             then, steps_then = self._last_steps
             rate = (steps_done - steps_then) * self._trial.global_batch / (now - then)
+            self._patience.note((now - then) / max(1, steps_done - steps_then))
         self._last_steps = (now, steps_done)
         self.worker = workers.beat(
-            self._run.workers, replace(self.worker, steps_done=steps_done, images_per_s=rate)
+            self._run.workers,
+            replace(
+                self.worker,
+                steps_done=steps_done,
+                images_per_s=rate,
+                patience_s=self._patience.at_rest if measures else self._patience.between_steps,
+            ),
         )
 
     def _requested(self) -> Signal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from lars_sweep.rundir import claims, publish
+from lars_sweep.rundir import claims
 from lars_sweep.rundir.claims import Claim
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.worker.record import Effort
@@ -29,24 +29,10 @@ def effort_of(run: RunDir, claim: Claim) -> Effort:
 
 
 def _ended_at(run: RunDir, claim: Claim) -> float:
-    try:
-        released = publish.read_json(run.claims / f"{claim.trial_id}.{claim.attempt}.released")
-        return float(str(released["at"]))
-    except FileNotFoundError:
-        pass
+    released = claims.read_release(run.claims, claim.trial_id, claim.attempt)
+    if released is not None:
+        return released.at
     try:
         return run.attempt_log(claim.trial_id, claim.attempt).stat().st_mtime
     except FileNotFoundError:
         return claim.taken_at
-
-
-def failures_before(run: RunDir, claim: Claim) -> int:
-    """How many earlier attempts ended in an error of their own (not a preemption)."""
-    count = 0
-    for attempt in range(1, claim.attempt):
-        path = run.claims / f"{claim.trial_id}.{attempt}.released"
-        try:
-            count += str(publish.read_json(path)["reason"]).startswith("failed")
-        except FileNotFoundError:
-            continue
-    return count

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+
+from lars_sweep.cluster.profile import PreemptionSection, RetrySection
+from lars_sweep.rundir import publish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,3 +25,32 @@ class WorkOrder:
     checkpoint_every_s: float = 30.0
     import_path: tuple[str, ...] = ()
     """Directories from which the user's own modules are imported."""
+    canary: bool = False
+    """Only try the largest setting out."""
+    preemption: PreemptionSection = field(default_factory=PreemptionSection)
+    retry: RetrySection = field(default_factory=RetrySection)
+
+    def save(self, path: Path) -> None:
+        """Write the order for a job to read."""
+        content = asdict(replace(self, run=str(self.run), data_dir=_text(self.data_dir)))  # type: ignore[arg-type]
+        content["preemption"] = self.preemption.model_dump()
+        content["retry"] = self.retry.model_dump()
+        publish.replace(path, publish.to_json_bytes(content))
+
+    @staticmethod
+    def load(path: Path) -> WorkOrder:
+        """Read what `save` wrote."""
+        content = json.loads(path.read_bytes())
+        data_dir = content.pop("data_dir")
+        return WorkOrder(
+            run=Path(content.pop("run")),
+            data_dir=Path(data_dir) if data_dir else None,
+            import_path=tuple(content.pop("import_path")),
+            preemption=PreemptionSection(**content.pop("preemption")),
+            retry=RetrySection(**content.pop("retry")),
+            **content,
+        )
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -53,6 +53,23 @@ class TrialSource:
         known = {queued.trial_id for queued in self._queue}
         return len(self._queue) >= self._plan.total_trials and known <= finished
 
+    def has_work(self) -> bool:
+        """Whether `next` would find a trial now; takes none."""
+        self._refresh_queue()
+        if self._plan.is_adaptive and len(self._queue) < self._plan.total_trials:
+            return True
+        self._refresh_sealed()
+        self._held = claims.holdings(self._run.claims)
+        fates = self._fates()
+        loose = set(loose_ids(self._run))
+        for queued in self._queue:
+            if queued.trial_id in self._sealed or queued.trial_id in loose:
+                continue
+            holding = self._held.get(queued.trial_id)
+            if holding is None or fates.of(queued.trial_id, holding).free:
+                return True
+        return False
+
     @property
     def sealed(self) -> set[str]:
         return self._sealed
@@ -123,7 +140,8 @@ class TrialSource:
             dead = claims.read_claim(directory, trial_id, holding.attempt)
             if dead is None:
                 return None
-            claims.release(directory, dead, fate.cause, fate.reason, nodes=fate.nodes)
+            reason = fate.reason or fate.cause
+            claims.release(directory, dead, reason, cause=fate.cause, nodes=fate.nodes)
         claim = claims.take(directory, trial_id, holding.attempt + 1, self._worker_id)
         return None if claim is None or self._was_sealed(claim) else claim
 

@@ -3,51 +3,78 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import time
 import uuid
 from dataclasses import replace
 
 import lars_sweep
-from lars_sweep.errors import RunError
+from lars_sweep.errors import RunError, WorldLost
 from lars_sweep.outcomes.loose import publish_outcome
 from lars_sweep.outcomes.seal import PART_TRIALS, seal, seal_all
 from lars_sweep.rundir import claims, requests, workers
-from lars_sweep.rundir.claims import Claim
+from lars_sweep.rundir.causes import Cause
+from lars_sweep.rundir.claims import Claim, Release
 from lars_sweep.rundir.layout import RunDir, open_run
+from lars_sweep.rundir.patience import patience
 from lars_sweep.spec.trainer import Signal, Trainer, TrialResult
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.plan import Plan, QueuedTrial, load_plan
+from lars_sweep.worker import exits
+from lars_sweep.worker.canary import sing
 from lars_sweep.worker.control import PruneRule, TrialControl
-from lars_sweep.worker.effort import effort_of, failures_before
-from lars_sweep.worker.ending import JobEnd
+from lars_sweep.worker.effort import effort_of
+from lars_sweep.worker.ending import NO_WORK_LEFT, JobEnd
+from lars_sweep.worker.fate import Fates
+from lars_sweep.worker.look import look
 from lars_sweep.worker.order import WorkOrder
+from lars_sweep.worker.place import Place
 from lars_sweep.worker.provenance import git_commit
 from lars_sweep.worker.record import Provenance, make_outcome
+from lars_sweep.worker.retry import cause_of, earlier_releases, may_retry
 from lars_sweep.worker.take import TrialSource
 from lars_sweep.worker.trainers import make_trainer
+from lars_sweep.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS_THAT_MAY_FAIL = 2
-"""An error in one attempt may be the node's; in two it is the trial's."""
+IDLE_S = 150.0
+"""A SLURM worker that finds nothing to take waits so long for trials of dead workers: two looks."""
+IDLE_LOOK_S = 5.0
 
 
 class WorkerProcess:
     """One worker's life in this process."""
 
     def __init__(
-        self, run: RunDir, trainer: Trainer, ending: JobEnd, executor: str, job_id: str
+        self,
+        run: RunDir,
+        trainer: Trainer,
+        ending: JobEnd,
+        executor: str,
+        job_id: str,
+        *,
+        place: Place | None = None,
+        order: WorkOrder | None = None,
     ) -> None:
+        place = place or Place()
+        order = order or WorkOrder(run=run.path, executor=executor)
         self.run = run
         self.trainer = trainer
         self.plan: Plan = load_plan(run)
         self._ending = ending
+        self._preemption = order.preemption
+        self._retry = order.retry
         self._record = workers.this_worker(
-            f"{job_id}-{uuid.uuid4().hex[:8]}", job_id=job_id, executor=executor
+            f"{job_id}-{uuid.uuid4().hex[:8]}",
+            job_id=job_id,
+            executor=executor,
+            restarts=place.restarts,
+            nodes=place.nodes,
         )
-        self._source = TrialSource(
-            self.run, self.plan, self._record.worker_id, is_dead=self._holder_is_dead
-        )
+        self._source = TrialSource(self.run, self.plan, self._record.worker_id, fates=self._judge)
+        self._over: str | None = None
         self._unsealed: list[str] = []
         hardware = self.trainer.hardware
         self._provenance = Provenance(
@@ -65,6 +92,8 @@ class WorkerProcess:
         reason = "error"
         try:
             reason = self._loop()
+        except WorldLost:
+            os._exit(exits.LOST)  # SLURM knows how the other rank ended; nothing is said before
         finally:
             # After an error too: whoever looks at the run must not wait for this worker.
             self._record = workers.beat(
@@ -74,7 +103,7 @@ class WorkerProcess:
 
     def _loop(self) -> str:
         while (stop := self._must_stop()) is None:
-            taken = self._source.next()
+            taken = self._source.next() or self._wait_for_work()
             if taken is None:
                 break
             self._run_trial(*taken)
@@ -83,13 +112,33 @@ class WorkerProcess:
         if self._source.all_finished():
             seal_all(self.run)
             self._drop_points()
-            return "no work left"
+            return NO_WORK_LEFT
         self._seal_own()
         return stop or "no trial to take"
+
+    def _wait_for_work(self) -> tuple[QueuedTrial, Claim] | None:
+        """On SLURM, stay until the trials of a dead worker would have come free."""
+        if self._record.executor != "slurm":
+            return None
+        until = time.monotonic() + patience(IDLE_S)
+        while time.monotonic() < until and not self._source.all_finished():
+            self._record = workers.beat(
+                self.run.workers, replace(self._record, state="idle", trial_id=None)
+            )
+            time.sleep(min(IDLE_LOOK_S, patience(IDLE_S) / 10))
+            if (stop := self._must_stop()) is not None:
+                self._over = stop
+                return None
+            if (taken := self._source.next()) is not None:
+                return taken
+        return None
 
     def _run_trial(self, queued: QueuedTrial, claim: Claim) -> None:
         logger.info("trial %s (%s), attempt %d", queued.trial_id, queued.stratum, claim.attempt)
         trial = self.plan.trial(queued)
+        if not may_retry(earlier := earlier_releases(self.run, claim), self._retry):
+            self._fail(queued, trial, claim, earlier[-1].reason, earlier[-1].cause)
+            return
         control = TrialControl(
             self.run,
             trial,
@@ -98,20 +147,30 @@ class WorkerProcess:
             interrupted=self._ending,
             prune=self._prune_rule(queued),
         )
+        control.begin()
         try:
             result = self._train(trial, control)
             if claims.is_superseded(self.run.claims, claim):
                 logger.warning("trial %s: attempt %d superseded", claim.trial_id, claim.attempt)
             elif result.status == "interrupted":
-                claims.release(self.run.claims, claim, control.stop_reason or "interrupted")
+                self._give_back(claim, control, result.signal)
             else:
                 self._publish(queued, trial, claim, result)
-        except RunError:
-            raise  # the run directory itself fails: no other trial would fare better
+                requests.note_success(self.run)
+        except (RunError, WorldLost):
+            raise  # the run directory or the world itself fails: no other trial would fare better
         except Exception as error:
             logger.exception("trial %s failed", queued.trial_id)
             self._after_failure(queued, trial, claim, error)
         self._record = replace(control.worker, trials_done=self._record.trials_done)
+
+    def _give_back(self, claim: Claim, control: TrialControl, signal: Signal) -> None:
+        reason = control.stop_reason or signal.name.lower()
+        causes = {"preempted": Cause.PREEMPTED, "out_of_time": Cause.TIMED_OUT}
+        cause = causes.get(reason, Cause.CANCELLED)
+        claims.release(self.run.claims, claim, reason, cause=cause, nodes=self._record.nodes)
+        if reason in causes:
+            self._over = reason.replace("_", " ")  # another rank may have heard it first
 
     def _train(self, trial: TrialSpec, control: TrialControl) -> TrialResult:
         if requests.prune_requested(self.run, trial.trial_id):
@@ -125,11 +184,28 @@ class WorkerProcess:
     ) -> None:
         if claims.is_superseded(self.run.claims, claim):
             return  # its files may have been taken from under it
-        cause = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        if failures_before(self.run, claim) + 1 < ATTEMPTS_THAT_MAY_FAIL:
-            claims.release(self.run.claims, claim, f"failed: {cause}")
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        cause = cause_of(error)
+        nodes = self._record.nodes
+        failed = Release(cause=cause, reason=reason, at=time.time(), nodes=nodes)
+        if may_retry([*earlier_releases(self.run, claim), failed], self._retry):
+            claims.release(self.run.claims, claim, reason, cause=cause, nodes=nodes)
+            self._count(reason, cause)
             return
-        self._publish(queued, trial, claim, _nothing_done("ok"), failure=cause)
+        self._fail(queued, trial, claim, reason, cause)
+
+    def _fail(
+        self, queued: QueuedTrial, trial: TrialSpec, claim: Claim, reason: str, cause: Cause | None
+    ) -> None:
+        """Close a trial that is not tried again."""
+        self._publish(queued, trial, claim, _nothing_done("ok"), failure=reason)
+        self._count(reason, cause)
+
+    def _count(self, reason: str, cause: Cause | None) -> None:
+        """A row of like failures says something about more than these trials."""
+        # Messages differ in their details; the exception's name is what they have in common.
+        kind = f"error: {reason.split(':')[0]}" if cause is Cause.ERROR else str(cause)
+        requests.note_failure(self.run, kind, stop_after=self._retry.stop_after)
 
     def _publish(
         self,
@@ -161,18 +237,20 @@ class WorkerProcess:
 
     # ── why to stop
     def _must_stop(self) -> str | None:
+        if self._over is not None:
+            return self._over
         if requests.stop_requested(self.run):
             return "cancelled"
+        if requests.breaker(self.run) is not None:
+            return "circuit breaker"
         signal = self._ending()
         return None if signal is Signal.GO_ON else signal.name.lower().replace("_", " ")
 
     # ── others
-    def _holder_is_dead(self, claim: Claim) -> bool:
-        """Whether a claim's holder is gone for sure, as far as can be seen from this machine."""
-        for worker in workers.read_workers(self.run.workers):
-            if worker.worker_id == claim.worker_id:
-                return workers.is_gone(worker) is True
-        return False
+    def _judge(self) -> Fates:
+        return Fates(
+            self.run, look(self.run), mine=self._record, keep_s=patience(self._preemption.keep_s)
+        )
 
     def _prune_rule(self, queued: QueuedTrial) -> PruneRule | None:
         if self.plan.spec.strategy.pruner is None:
@@ -193,7 +271,7 @@ def _nothing_done(status: str, cause: str | None = None) -> TrialResult:
     )
 
 
-def work(order: WorkOrder, *, job_id: str) -> str:
+def work(order: WorkOrder, *, job_id: str, place: Place | None = None) -> str:
     """Be one rank of a worker until work or time is over; returns why it ended.
 
     Rank 0 takes the trials; the others take part in each until it dismisses them.
@@ -204,16 +282,33 @@ def work(order: WorkOrder, *, job_id: str) -> str:
     for entry in reversed(order.import_path):
         if entry not in sys.path:
             sys.path.insert(0, entry)
-    ending = JobEnd(order.time_limit_s)
+    place = place or Place()
+    ending = JobEnd(order.time_limit_s, notice_s=order.preemption.notice_s)
     run = open_run(order.run)
     trainer = make_trainer(run.trainer, order)
     ending.listen()
+    if order.executor == "slurm":
+        Watchdog(run, job_id, place.restarts).start()
     try:
-        if trainer.leads:
-            reason = WorkerProcess(run, trainer, ending, order.executor, job_id).work()
-        else:
+        if not trainer.leads:
             trainer.follow(ending)
             reason = "dismissed"
+        elif order.canary:
+            reason = sing(run, trainer, job_id)
+        else:
+            worker = WorkerProcess(
+                run,
+                trainer,
+                ending,
+                order.executor,
+                job_id,
+                place=place,
+                order=order,
+            )
+            reason = worker.work()
+    except WorldLost:
+        logger.exception("the world broke")
+        os._exit(exits.LOST)  # leaving it in order would wait for the lost rank
     finally:
         trainer.close()
     logger.info("worker ended: %s", reason)

@@ -73,7 +73,3 @@ def test_batch_script(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_every_slurm_profile_has_a_golden_script() -> None:
     names = {name for name in shipped_profiles() if load_profile(name).executor == "slurm"}
     assert {file.stem for file in GOLDEN.iterdir()} == names | {"everything"}
-
-
-def test_no_more_workers_at_once_than_the_profile_says() -> None:
-    assert submitit_parameters(load_profile("preemptible"))["array_parallelism"] == 16

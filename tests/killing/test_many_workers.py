@@ -21,6 +21,8 @@ from lars_sweep.rundir.layout import open_run
 from lars_sweep.spec.trainer import Control, TrialResult
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.plan import load_plan
+from lars_sweep.worker.fate import Fates
+from lars_sweep.worker.look import View
 from lars_sweep.worker.take import TrialSource
 
 
@@ -30,7 +32,7 @@ def _many(points: int) -> list[str]:
 
 def _take_all(path: Path, me: int) -> list[str]:
     run = open_run(path)
-    source = TrialSource(run, load_plan(run), f"worker-{me}", is_dead=lambda claim: False)
+    source = TrialSource(run, load_plan(run), f"worker-{me}", fates=lambda: Fates(run, View()))
     taken = []
     while (found := source.next()) is not None:
         taken.append(found[0].trial_id)

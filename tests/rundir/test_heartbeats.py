@@ -44,7 +44,7 @@ def test_one_that_says_so_is_gone_wherever_it_ran(me: workers.Worker) -> None:
 def test_a_process_that_ended_is_gone_also_as_a_zombie(me: workers.Worker) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     assert child.stdin is not None
-    started = workers._pid_started(child.pid)
+    started = workers.pid_started(child.pid)
     assert started is not None
     theirs = replace(me, pid=child.pid, pid_started=started)
     assert is_gone(theirs) is False
@@ -60,7 +60,7 @@ def test_a_process_name_may_hold_anything(me: workers.Worker, tmp_path: Path) ->
     odd.symlink_to(sys.executable)
     child = subprocess.Popen([odd, "-c", "input()"], stdin=subprocess.PIPE)
     assert child.stdin is not None
-    started = workers._pid_started(child.pid)
+    started = workers.pid_started(child.pid)
     child.stdin.close()
     child.wait()
     assert started is not None

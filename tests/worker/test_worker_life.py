@@ -237,7 +237,7 @@ def test_the_heartbeat_follows_the_steps(run: RunDir, monkeypatch: pytest.Monkey
             seen.append((record.trial_id, record.attempt, record.steps_done, record.steps))
 
     finish(run, CurveTrainer(lambda trial: (1.0, 2.0, 3.0, 4.0), at_evaluation=look))
-    assert seen == [(None, 0, 0, 0), *((first(run), 1, steps, 40) for steps in (10, 20, 30))]
+    assert seen == [(first(run), 1, steps, 40) for steps in (0, 10, 20, 30)]
 
 
 def test_evaluations_can_be_read_as_they_are_measured(run: RunDir) -> None:

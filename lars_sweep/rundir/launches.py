@@ -6,14 +6,16 @@ taken and looks again, with the first one's workers in view.
 
 from __future__ import annotations
 
+import os
+import socket
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.failpoints import failpoint
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.workers import boot_id, pid_started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +27,26 @@ class Launch:
     profile: str
     workers: int
     job_ids: tuple[str, ...] = ()
-    """Empty until the submission is through."""
+    """One per worker, as they were submitted: a process, or a SLURM array whose tasks follow each
+    other."""
+    canary: str | None = None
+    """The job whose success releases the workers."""
+    through: bool = False
+    """Whether the submission is over, completely or not."""
+    host: str = field(default_factory=socket.gethostname)
+    boot_id: str = field(default_factory=boot_id)
+    pid: int = field(default_factory=os.getpid)
+    pid_started: int = field(default_factory=lambda: pid_started(os.getpid()) or 0)
     at: float = field(default_factory=time.time)
+
+    @property
+    def cut_off(self) -> bool | None:
+        """Whether its process died on the way; None where that cannot be seen from here."""
+        if self.through:
+            return False
+        if self.host != socket.gethostname():
+            return None
+        return self.boot_id != boot_id() or pid_started(self.pid) != self.pid_started
 
 
 def record_intent(run: RunDir, launch: Launch) -> bool:
@@ -36,17 +56,17 @@ def record_intent(run: RunDir, launch: Launch) -> bool:
     return first
 
 
-def record_jobs(run: RunDir, launch: Launch, job_ids: Sequence[str]) -> Launch:
+def record_jobs(run: RunDir, launch: Launch) -> Launch:
     """Say what was submitted."""
     failpoint("submitted")
-    launch = replace(launch, job_ids=tuple(job_ids))
     publish.replace(_path(run, launch.number), publish.to_json_bytes(asdict(launch)))
     return launch
 
 
 def read_launches(run: RunDir) -> list[Launch]:
     """All launches in order."""
-    numbers = sorted(int(name.removesuffix(".json")) for name in publish.names(run.launches))
+    names = (name for name in publish.names(run.launches) if name.endswith(".json"))
+    numbers = sorted(int(name.removesuffix(".json")) for name in names)
     return [read_launch(run, number) for number in numbers]
 
 
@@ -54,6 +74,11 @@ def read_launch(run: RunDir, number: int) -> Launch:
     content = publish.read_json(_path(run, number))
     content["job_ids"] = tuple(content["job_ids"])  # type: ignore[arg-type]
     return Launch(**content)  # type: ignore[arg-type]
+
+
+def job_name(run: RunDir, launch: Launch, part: int | str) -> str:
+    """Name of one job of a launch: how it is found again if no record tells its number."""
+    return f"lars-{run.run_id}-{launch.number}-{part}"
 
 
 def _path(run: RunDir, number: int) -> Path:

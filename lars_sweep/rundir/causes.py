@@ -1,0 +1,47 @@
+"""Why an attempt at a trial ended without an outcome."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """One word per thing that a user would do something else about."""
+
+    PREEMPTED = "preempted"
+    TIMED_OUT = "timed out"
+    REQUEUED = "requeued"
+    """The scheduler started the job anew: an administrator's requeue, or a preemption."""
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    NODE_FAILED = "node failed"
+    KILLED = "killed"
+    """A rank was killed or vanished without a word."""
+    HANG = "hang"
+    OUT_OF_MEMORY_HOST = "out of memory (host)"
+    OUT_OF_MEMORY_CUDA = "out of memory (CUDA)"
+    DISK = "disk or quota"
+    ERROR = "error"
+    """A Python exception."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it speaks against the trial, its code or its node."""
+        return self not in _FREE
+
+    @property
+    def is_hardware(self) -> bool:
+        """Whether it speaks against the node."""
+        return self in (Cause.NODE_FAILED, Cause.HANG)
+
+
+_FREE = frozenset(
+    {
+        Cause.PREEMPTED,
+        Cause.TIMED_OUT,
+        Cause.REQUEUED,
+        Cause.CANCELLED,
+        Cause.SUPERSEDED,
+        Cause.DISK,
+    }
+)

@@ -1,0 +1,80 @@
+"""``python -m lars_sweep.worker ORDER``: what every rank of a SLURM job runs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+from lars_sweep.errors import LarsSweepError
+from lars_sweep.rundir.launches import read_launches
+from lars_sweep.rundir.layout import open_run
+from lars_sweep.worker import exits
+from lars_sweep.worker.ending import NO_WORK_LEFT
+from lars_sweep.worker.need import is_needed
+from lars_sweep.worker.order import WorkOrder
+from lars_sweep.worker.place import Place, slurm_job_id
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Be one rank, or say whether a worker is needed; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m lars_sweep.worker")
+    parser.add_argument("order", type=Path)
+    parser.add_argument("--needed", action="store_true")
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+    order, place = WorkOrder.load(arguments.order), Place.of_slurm()
+    if arguments.needed:
+        reason = is_needed(open_run(order.run), order, slurm_job_id(), place)
+        logger.info("%s", reason or "there is work")
+        return exits.NOT_NEEDED if reason else 0
+    return run(order, place)
+
+
+def run(order: WorkOrder, place: Place) -> int:
+    """Be one rank of the job around us."""
+    from lars_sweep.worker.worker import work
+
+    try:
+        reason = work(order, job_id=slurm_job_id(), place=place)
+    except LarsSweepError as error:
+        logger.error("%s", error)
+        return exits.DISK if exits.is_disk(error) else 1
+    if reason == NO_WORK_LEFT:
+        cancel_successors(order)
+    if reason in ("preempted", "out of time") and place.last and order.preemption.requeue:
+        requeue(slurm_job_id())
+    return 0
+
+
+def cancel_successors(order: WorkOrder) -> None:
+    """Take what still waits out of the queue, where SLURM's commands exist; else each ends soon."""
+    arrays = [array for launch in read_launches(open_run(order.run)) for array in launch.job_ids]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(
+            ["scancel", "--quiet", "--state=PENDING", *arrays], capture_output=True, timeout=60
+        )
+
+
+def requeue(job_id: str) -> None:
+    """Come back later, where SLURM's commands exist; there is no successor to go on."""
+    try:
+        subprocess.run(
+            ["scontrol", "requeue", job_id], check=True, capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.warning("not requeued (%s): `lars-sweep resume` goes on", error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""What a SLURM job has written, and which end its last words tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lars_sweep.rundir.causes import Cause
+from lars_sweep.rundir.layout import RunDir
+
+_WORDS = (
+    ("oom_kill", Cause.OUT_OF_MEMORY_HOST),
+    ("oom-kill", Cause.OUT_OF_MEMORY_HOST),
+    ("DUE TO NODE FAILURE", Cause.NODE_FAILED),
+    ("DUE TO PREEMPTION", Cause.PREEMPTED),
+    ("DUE TO JOB REQUEUE", Cause.REQUEUED),
+    ("DUE TO TIME LIMIT", Cause.TIMED_OUT),
+    ("CANCELLED AT", Cause.CANCELLED),
+    ("No space left on device", Cause.DISK),
+    ("Disk quota exceeded", Cause.DISK),
+)
+"""What slurmstepd writes into the log of a job that it ends."""
+
+TAIL_BYTES = 4096
+
+
+def log_files(run: RunDir, job_id: str) -> list[Path]:
+    """Logs of a SLURM job, one per rank, rank 0 first."""
+    found = run.logs.glob(f"{job_id}_*_log.out")
+    return sorted(found, key=lambda path: int(path.name.split("_")[-2]))
+
+
+def log_tail(run: RunDir, job_id: str) -> str:
+    """The last lines of a job's ranks, joined."""
+    tails = []
+    for path in log_files(run, job_id):
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            tails.append(file.read().decode(errors="replace"))
+    return "\n".join(tails)
+
+
+def cause_in_log(text: str) -> Cause:
+    """Which end a job's last words tell, the newest of them; KILLED if none."""
+    last, cause = max((text.rfind(word), cause) for word, cause in _WORDS)
+    return cause if last >= 0 else Cause.KILLED

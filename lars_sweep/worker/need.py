@@ -1,0 +1,32 @@
+"""Whether a SLURM job that is about to start its ranks would find anything to do."""
+
+from __future__ import annotations
+
+from lars_sweep.rundir import requests, workers
+from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.patience import patience
+from lars_sweep.study.plan import load_plan
+from lars_sweep.worker.fate import Fates
+from lars_sweep.worker.look import read_view
+from lars_sweep.worker.order import WorkOrder
+from lars_sweep.worker.place import Place
+from lars_sweep.worker.take import TrialSource
+
+
+def is_needed(run: RunDir, order: WorkOrder, job_id: str, place: Place) -> str:
+    """Why a worker is not needed; empty if it is."""
+    if requests.stop_requested(run):
+        return "the run was cancelled"
+    if (reason := requests.breaker(run)) is not None:
+        return f"circuit breaker: {reason}"
+    mine = workers.this_worker(
+        "", job_id=job_id, executor=order.executor, restarts=place.restarts, nodes=place.nodes
+    )
+    view = read_view(run)
+    source = TrialSource(
+        run,
+        load_plan(run),
+        mine.worker_id,
+        fates=lambda: Fates(run, view, mine=mine, keep_s=patience(order.preemption.keep_s)),
+    )
+    return "" if source.has_work() else "no trial to take"
