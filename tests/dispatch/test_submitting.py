@@ -1,0 +1,131 @@
+"""Workers are brought up to the number wanted, however many launches there are at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from runkit import finish, in_parallel, make_run
+
+from lars_sweep.cluster.loading import load_profile
+from lars_sweep.dispatch.status import run_status
+from lars_sweep.dispatch.stop import cancel
+from lars_sweep.dispatch.submit import submit_workers
+from lars_sweep.outcomes.store import load_table
+from lars_sweep.rundir import publish, requests
+from lars_sweep.rundir.layout import RunDir, open_run
+from lars_sweep.rundir.workers import is_gone, read_workers
+
+PATIENCE_S = 60.0
+
+
+def _submit(path: Path, wanted: int) -> int:
+    launched = submit_workers(open_run(path), load_profile("local"), wanted=wanted)
+    return launched.workers if launched else 0
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> Iterator[RunDir]:
+    """A run of 2,000 no-op trials; its workers end with the test."""
+    run = make_run(tmp_path, overrides=["space.base_lr={log = [0.001, 10], points = 500}"])
+    yield run
+    cancel(run)
+    assert all(is_gone(worker) for worker in read_workers(run.workers))
+
+
+def test_launches_at_once_start_the_workers_that_are_wanted_and_no_more(long: RunDir) -> None:
+    started = in_parallel(_submit, [(long.path, 2)] * 4)
+    assert sum(started) == 2
+    until(lambda: run_status(long).workers_alive == 2)
+    time.sleep(1.0)
+    assert len(read_workers(long.workers)) == 2
+    assert in_parallel(_submit, [(long.path, 2)]) == [0]
+
+
+def test_more_workers_can_be_added(long: RunDir) -> None:
+    assert in_parallel(_submit, [(long.path, 1)]) == [1]
+    assert in_parallel(_submit, [(long.path, 2)]) == [1]
+    until(lambda: run_status(long).workers_alive == 2)
+
+
+def test_a_lost_worker_is_replaced(long: RunDir) -> None:
+    in_parallel(_submit, [(long.path, 1)])
+    until(lambda: run_status(long).finished > 0)
+    _kill(long)
+    until(lambda: run_status(long).workers_alive == 0)
+    assert in_parallel(_submit, [(long.path, 1)]) == [1]
+    until(lambda: run_status(long).workers_alive == 1)
+
+
+def _kill(run: RunDir) -> None:
+    import os
+    import signal
+
+    for worker in read_workers(run.workers):
+        if not is_gone(worker):
+            os.kill(worker.pid, signal.SIGKILL)
+
+
+def test_status_is_right_at_once_after_a_kill(long: RunDir) -> None:
+    in_parallel(_submit, [(long.path, 1)])
+    until(lambda: run_status(long).finished > 0)
+    before = run_status(long)
+    assert (before.workers_alive, before.workers_lost) == (1, 0)
+    _kill(long)
+    until(lambda: all(is_gone(worker) for worker in read_workers(long.workers)))
+    now = run_status(long)
+    assert (now.workers_alive, now.workers_lost, now.count("running")) == (0, 1, 0)
+    assert now.count("interrupted") <= 1
+    assert now.finished >= before.finished
+    assert now.eta_s is None
+
+
+def test_cancel_stops_the_workers_and_keeps_what_is_done(long: RunDir) -> None:
+    in_parallel(_submit, [(long.path, 2)])
+    until(lambda: run_status(long).finished > 0)
+    assert cancel(long) == 2
+    status = run_status(long)
+    assert (status.workers_alive, status.workers_lost, status.stopping) == (0, 0, True)
+    assert 0 < status.finished < 2000
+    assert {worker.state for worker in read_workers(long.workers)} <= {
+        "ended: cancelled", "ended: preempted",
+    }  # fmt: skip
+    assert load_table(long, "outcomes").num_rows == status.finished
+
+
+def test_a_worker_submitted_into_a_cancelled_run_ends_at_once(run: RunDir) -> None:
+    requests.request_stop(run, "cancelled")
+    in_parallel(_submit, [(run.path, 1)])
+    until(lambda: len(read_workers(run.workers)) == 1)
+    until(lambda: run_status(run).workers_alive == 0)
+    assert run_status(run).finished == 0
+
+
+def test_launches_are_numbered(long: RunDir) -> None:
+    in_parallel(_submit, [(long.path, 1)])
+    in_parallel(_submit, [(long.path, 2)])
+    assert publish.names(long.launches) == ["1.json", "2.json"]
+    first, second = (publish.read_json(long.launches / f"{n}.json") for n in (1, 2))
+    assert first["job_ids"]
+    assert second["job_ids"]
+    assert set(first["job_ids"]) != set(second["job_ids"])  # type: ignore[call-overload]
+
+
+def test_status_reckons_what_is_left_from_what_is_done(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    empty = run_status(run)
+    assert (empty.device_h_left, empty.eta_s, empty.count("waiting")) == (None, None, 12)
+    finish(run)
+    done = run_status(run)
+    assert (done.finished, done.device_h_left, done.count("waiting")) == (12, 0.0, 0)
+    seconds = sum(load_table(run, "outcomes", ["device_s"])["device_s"].to_pylist())
+    assert done.device_h == pytest.approx(seconds / 3600)
