@@ -90,13 +90,17 @@ def write_sweep(directory: Path, text: str = GRID) -> Path:
     return path
 
 
-def plan_of(directory: Path, text: str = GRID, overrides: Sequence[str] = ()) -> Plan:
-    return make_plan(load_sweep(write_sweep(directory, text), overrides), FACTS)
+def plan_of(
+    directory: Path, text: str = GRID, overrides: Sequence[str] = (), facts: DataFacts = FACTS
+) -> Plan:
+    return make_plan(load_sweep(write_sweep(directory, text), overrides), facts)
 
 
-def make_run(directory: Path, text: str = GRID, overrides: Sequence[str] = ()) -> RunDir:
+def make_run(
+    directory: Path, text: str = GRID, overrides: Sequence[str] = (), facts: DataFacts = FACTS
+) -> RunDir:
     """A planned run of the no-op trainer in ``directory/run``."""
-    plan = plan_of(directory, text, overrides)
+    plan = plan_of(directory, text, overrides, facts)
     return create_run(directory / "run", plan_content(plan, trainer="noop"))
 
 

@@ -165,7 +165,7 @@ def test_a_run_may_take_longer_than_six_minutes(place: Path) -> None:
         "    return nn.Sequential(Slow(), nn.LazyLinear(classes))\n"
     )
     text = GRID.replace("small_alexnet_bn", "slowly:network").replace("[64, 128]", "640")
-    sweep = write_sweep(place, text.replace("epochs = 2", "epochs = 100"))
+    sweep = write_sweep(place, text.replace("epochs = 2", "epochs = 200"))
     launch = [
         sys.executable, "-m", "lars_sweep", "launch", str(sweep), "--run-dir", str(place / "run"),
         "--set", "space.base_lr=0.1", "--set", "seeds.count=1",
