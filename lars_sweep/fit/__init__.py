@@ -1,0 +1,58 @@
+"""Fits: what the outcomes say, as typed values whose intervals are tested for coverage.
+
+Names are loaded on first use: scipy is not needed to parse a sweep file.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Answer": "answers",
+    "Interval": "answers",
+    "Kind": "answers",
+    "to_jsonable": "answers",
+    "BestLr": "best_lr",
+    "LrScaling": "best_lr",
+    "best_lrs": "best_lr",
+    "lr_at": "best_lr",
+    "lr_scaling": "best_lr",
+    "CriticalBatch": "critical_batch",
+    "StepsToTarget": "critical_batch",
+    "fit_critical_batch": "critical_batch",
+    "speed_up": "critical_batch",
+    "wall_clock": "critical_batch",
+    "final_gaps": "gap",
+    "gap_at_matched_train_loss": "gap",
+    "gap_bands": "gap",
+    "layer_ratios": "layers",
+    "predicted_edge": "layers",
+    "ratio_paths": "layers",
+    "LrInterval": "lr_interval",
+    "lr_intervals": "lr_interval",
+    "width_ratio": "lr_interval",
+    "noise_parts": "noise_scale",
+    "estimate_noise_scale": "noise_scale",
+    "AssumedSurface": "power",
+    "PowerReport": "power",
+    "SweepDesign": "power",
+    "plan_power": "power",
+    "Rows": "rows",
+    "StepsFit": "steps",
+    "accuracy_at": "steps",
+    "batch_losing": "steps",
+    "epochs_to_target": "steps",
+    "steps_fit": "steps",
+    "steps_to_target": "critical_batch",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

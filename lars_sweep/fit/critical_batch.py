@@ -18,15 +18,19 @@ import numpy.typing as npt
 from scipy import special, stats
 
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
+from lars_sweep.fit.engine import Noise
 from lars_sweep.fit.fieller import fieller
 from lars_sweep.fit.forms import LogSteps
 from lars_sweep.fit.linear import FloatArray
+from lars_sweep.fit.tuned import Tuned
 
 Regime = Literal["perfect", "diminishing", "maximal", "undetermined"]
 
 MINIMUM_BATCHES = 4
 OVERHEAD = 0.2
 _ZOOMS = 4
+# Error of log steps of a batch that did not reach the target: the usual one of those that did.
+_CENSORED_SE = 0.1
 _POINTS = 61
 _EXPONENT_MARGIN = 0.05
 _LIMIT = float(stats.chi2.ppf(0.95, 1))
@@ -41,8 +45,45 @@ class StepsToTarget:
     """Where ``censored``: the largest number of steps tried without reaching the target."""
     log_se: FloatArray
     """Standard errors of log steps."""
-    censored: FloatArray
+    censored: npt.NDArray[np.bool_]
     """True where the target was not reached."""
+
+
+def steps_to_target(table: Tuned, noise: Noise, target: float) -> StepsToTarget:
+    """Steps each batch needs for a target, from full schedules of several lengths.
+
+    Every (batch, epochs) is a run of its own to the end of its schedule: with a decaying LR the
+    first crossing inside a longer run is not the steps to target. Between the two lengths around
+    the target, log S is interpolated linearly in accuracy, the seeds' noise divided by the slope is
+    its error. A batch whose longest run stays below is censored there; one whose shortest run is
+    already above says nothing about the steps and is left out.
+
+    Args:
+        table: accuracy at tuned LRs.
+        noise: variance of one seed.
+        target: accuracy, percent.
+    """
+    found = []
+    for batch in np.unique(table.batch):
+        at = np.flatnonzero(table.batch == batch)
+        at = at[np.argsort(table.steps[at])]
+        log_s, accuracy, weight = np.log(table.steps[at]), table.accuracy[at], table.weight[at]
+        above = np.flatnonzero(accuracy >= target)
+        if len(above) and above[0] == 0:
+            continue
+        if not len(above):
+            found.append((batch, np.exp(log_s[-1]), _CENSORED_SE, 1.0))
+            continue
+        low, high = above[0] - 1, above[0]
+        slope = (accuracy[high] - accuracy[low]) / (log_s[high] - log_s[low])
+        share = (target - accuracy[low]) / (accuracy[high] - accuracy[low])
+        position = log_s[low] + share * (log_s[high] - log_s[low])
+        variance = noise.variance * ((1 - share) ** 2 / weight[low] + share**2 / weight[high])
+        found.append((batch, np.exp(position), np.sqrt(variance) / slope, 0.0))
+    columns = np.array(found, dtype=np.float64).reshape(len(found), 4).T
+    return StepsToTarget(
+        batch=columns[0], steps=columns[1], log_se=columns[2], censored=columns[3] > 0
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +112,7 @@ class CriticalBatch:
     regimes: tuple[LocalRegime, ...]
 
 
-def critical_batch(points: StepsToTarget) -> CriticalBatch | Answer:
+def fit_critical_batch(points: StepsToTarget) -> CriticalBatch | Answer:
     """Fit the critical batch.
 
     Args:
@@ -81,7 +122,7 @@ def critical_batch(points: StepsToTarget) -> CriticalBatch | Answer:
     Returns:
         The fit, or `not_identified` with the reason.
     """
-    reached = int(np.sum(~points.censored.astype(bool)))
+    reached = int(np.sum(~points.censored))
     if reached < MINIMUM_BATCHES:
         return not_identified(
             f"{reached} batches reached the target, {MINIMUM_BATCHES} needed", "samples"
@@ -156,7 +197,7 @@ def censored_deviance(points: StepsToTarget, theta: FloatArray) -> FloatArray:
     """Twice the negative log likelihood, Smin profiled out, at shapes (..., 2)."""
     offset = np.asarray(LogSteps().offset(theta, points.batch[:, None]))
     rest = np.log(points.steps) - offset
-    reached = ~points.censored.astype(bool)
+    reached = ~points.censored
     weight = np.where(reached, 1.0 / points.log_se**2, 0.0)
     level = np.sum(weight * rest, axis=-1) / np.sum(weight)
     if reached.all():
@@ -169,7 +210,7 @@ def censored_deviance(points: StepsToTarget, theta: FloatArray) -> FloatArray:
 
 
 def _newton_step(
-    rest: FloatArray, level: FloatArray, se: FloatArray, reached: FloatArray
+    rest: FloatArray, level: FloatArray, se: FloatArray, reached: npt.NDArray[np.bool_]
 ) -> FloatArray:
     """Step of log Smin: the likelihood is concave in it, so plain Newton converges."""
     z = (rest - level[..., None]) / se
@@ -247,7 +288,7 @@ def _overhead(surface: _Surface) -> Answer:
 def _regimes(points: StepsToTarget) -> tuple[LocalRegime, ...]:
     """Local slopes with 95 % intervals: below -0.9 perfect, above -0.1 maximal scaling."""
     order = np.argsort(points.batch)
-    order = order[~points.censored.astype(bool)[order]]
+    order = order[~points.censored[order]]
     found = []
     for i, j in pairwise(order):
         octaves = np.log(points.batch[j] / points.batch[i])
@@ -300,7 +341,7 @@ def wall_clock(
     """
     found = []
     for (batch, devices), (seconds, error) in step_s.items():
-        index = np.flatnonzero((points.batch == batch) & ~points.censored.astype(bool))
+        index = np.flatnonzero((points.batch == batch) & ~points.censored)
         if not len(index):
             continue
         hours = float(points.steps[index[0]]) * seconds / 3600.0

@@ -8,6 +8,7 @@ where divergence takes over: the edge is the smaller of both.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -17,13 +18,17 @@ from lars_sweep.fit.flat_top import EdgeProfiles, parabolic_minimum, upper_edge_
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.sigma import Spread, spread
 
-# Both families are parabolas: true near the plateau, approximate far below it. A cell at depth d
-# below the best has an error of form of this share of d, times sqrt(d/delta): 8 % at depth delta,
-# and cells far down only bracket. Without it a steep exponential flank is covered 0 % of the time.
-_FORM_ERROR = 0.08
+Family = Literal["flat", "split"]
+
+FORM_ERROR = 0.04
+"""Both families are parabolas: true near the plateau, approximate far below it. A cell at depth d
+below the best is allowed an error of form of this share of d, times sqrt(d/delta): 4 % at depth
+delta, while cells far down only bracket the edge."""
+# Akaike criterion of the families: 2 per parameter, but 1 for the width of the plateau, which is
+# bounded at 0: there the expected gain from noise is half as large (a mixture of chi² 0 and 1).
+_PENALTY: dict[Family, float] = {"flat": 9.0, "split": 8.0}
 # Deviance of what cannot be.
 _EXCLUDED = 1e6
-_PARAMETERS = {"flat": 5, "split": 4}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +71,14 @@ class Edges:
 
 
 def find_edges(
-    design: Design, delta: float, *, sigma: float | None = None, step: float, level: float = 0.95
+    design: Design,
+    delta: float,
+    *,
+    sigma: float | None = None,
+    step: float,
+    level: float = 0.95,
+    families: tuple[Family, ...] = ("flat", "split"),
+    form_error: float = FORM_ERROR,
 ) -> Edges:
     """Estimate both edges and their limits.
 
@@ -77,17 +89,19 @@ def find_edges(
         sigma: standard deviation of one seed, if the user states it.
         step: resolution of the search, octaves.
         level: confidence of each edge's interval.
+        families: curves that are averaged; one of them where the family is known.
+        form_error: share of the depth by which they may be wrong, see `FORM_ERROR`.
     """
     noise = spread(design.samples, sigma)
-    weights = cell_weights(design, noise, delta)
+    weights = cell_weights(design, noise, delta, form_error)
     y = np.where(weights > 0, design.mean, 0.0)
     upper = upper_edge_profiles(design.x, y, weights, delta, step)
     lower = upper_edge_profiles(-design.x[::-1], y[:, ::-1], weights[:, ::-1], delta, step)
     never = np.append(np.full(len(design.x), _EXCLUDED), 0.0)
     nowhere = np.broadcast_to(never, (len(y), len(never)))
     takeover = takeover_deviance(*_divergence_above_best(design))
-    high, high_limits = _limits(upper, noise.nu, takeover, design.x, level)
-    low, low_limits = _limits(lower, noise.nu, nowhere, -design.x[::-1], level)
+    high, high_limits = _limits(upper, families, noise.nu, takeover, design.x, level)
+    low, low_limits = _limits(lower, families, noise.nu, nowhere, -design.x[::-1], level)
     plateau, plateau_se = _plateau(upper)
     return Edges(
         low=-low,
@@ -99,26 +113,30 @@ def find_edges(
     )
 
 
-def cell_weights(design: Design, noise: Spread, delta: float) -> FloatArray:
+def cell_weights(
+    design: Design, noise: Spread, delta: float, form_error: float = FORM_ERROR
+) -> FloatArray:
     """Inverse variances of the cell means (R, n), error of form included; 0 where none finished."""
     mean, ok = design.mean, design.ok
     depth = np.where(ok > 0, np.max(mean, axis=1, keepdims=True) - np.where(ok > 0, mean, 0.0), 0.0)
-    form = (_FORM_ERROR * depth) ** 2 * depth / delta
+    form = (form_error * depth) ** 2 * depth / delta
     variance = noise.variance / np.maximum(ok, 1.0) + form
     return np.where(ok > 0, 1.0 / np.maximum(variance, 1e-12), 0.0)
 
 
 def _divergence_above_best(design: Design) -> tuple[FloatArray, FloatArray]:
-    """Diverged and all runs (R, n) at and above the best LR; 0 of 0 below it."""
+    """Diverged and all runs (R, n); below the best LR a divergence is no takeover: not counted."""
     above = np.arange(len(design.x)) >= np.argmax(design.mean, axis=1)[:, None]
     diverged = np.where(above, design.diverged, 0.0)
-    return diverged, np.where(above, design.ok + design.diverged, 0.0)
+    return diverged, design.ok + diverged
 
 
-def _averaged_cdf(profiles: EdgeProfiles, nu: FloatArray) -> FloatArray:
+def _averaged_cdf(
+    profiles: EdgeProfiles, families: tuple[Family, ...], nu: FloatArray
+) -> FloatArray:
     """Confidence that the edge lies below each position (R, E), averaged over the families."""
     cdfs, criteria = [], []
-    for name, k in _PARAMETERS.items():
+    for name in families:
         rss: FloatArray = getattr(profiles, name)
         best = np.minimum(parabolic_minimum(rss[:, :-1]), rss[:, -1])
         root = np.sqrt(np.maximum(rss - best[:, None], 0.0))
@@ -126,7 +144,7 @@ def _averaged_cdf(profiles: EdgeProfiles, nu: FloatArray) -> FloatArray:
         cdfs.append(
             np.where(np.isinf(nu)[:, None], stats.norm.cdf(side * root), _t(side * root, nu))
         )
-        criteria.append(best + 2.0 * k)
+        criteria.append(best + _PENALTY[name])
     criterion = np.stack(criteria)
     weight = np.exp(-0.5 * (criterion - criterion.min(axis=0)))
     weight /= weight.sum(axis=0)
@@ -139,11 +157,16 @@ def _t(root: FloatArray, nu: FloatArray) -> FloatArray:
 
 
 def _limits(
-    profiles: EdgeProfiles, nu: FloatArray, takeover: FloatArray, x: FloatArray, level: float
+    profiles: EdgeProfiles,
+    families: tuple[Family, ...],
+    nu: FloatArray,
+    takeover: FloatArray,
+    x: FloatArray,
+    level: float,
 ) -> tuple[FloatArray, FloatArray]:
     """Estimate (R,) and limits (R, 2) of the smaller of accuracy edge and divergence takeover."""
     edges = profiles.edges
-    cdf = _averaged_cdf(profiles, nu)
+    cdf = _averaged_cdf(profiles, families, nu)
     accuracy = stats.norm.ppf(np.clip(cdf, 1e-15, 1.0 - 1e-15)) ** 2
     takeover_at = takeover[:, np.searchsorted(x, edges)]
     deviance = _smaller_of_two(accuracy, takeover_at)

@@ -270,8 +270,8 @@ def _beyond_takeover(table: Cells) -> FloatArray:
     n = len(table)
     best = int(np.nanargmax(table.mean)) if np.any(table.ok > 0) else 0
     above = np.arange(n) >= best
-    runs = np.where(above, table.ok + table.diverged, 0.0)
-    deviance = takeover_deviance(np.where(above, table.diverged, 0.0), runs)
+    diverged = np.where(above, table.diverged, 0.0)
+    deviance = takeover_deviance(diverged, table.ok + diverged)
     allowed = np.flatnonzero(deviance <= stats.chi2.ppf(0.95, 1))
     return np.asarray(np.arange(n) >= allowed[-1])
 

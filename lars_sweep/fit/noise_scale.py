@@ -49,7 +49,7 @@ def noise_parts(
     return NoiseParts(signal=signal, noise=noise)
 
 
-def noise_scale(parts: NoiseParts) -> Answer:
+def estimate_noise_scale(parts: NoiseParts) -> Answer:
     """``sum noise / sum signal`` with Fieller's interval over 20 block means.
 
     ``at_least`` where the signal is not distinguishable from 0: measure longer, or at larger B.

@@ -10,10 +10,13 @@ from lars_sweep.fit.critical_batch import (
     CriticalBatch,
     StepsToTarget,
     censored_deviance,
-    critical_batch,
+    fit_critical_batch,
     speed_up,
+    steps_to_target,
     wall_clock,
 )
+from lars_sweep.fit.engine import Noise
+from lars_sweep.fit.tuned import Tuned
 
 BATCHES = 2.0 ** np.arange(8, 16)
 HALF = 2.0**12
@@ -33,7 +36,7 @@ def points(
 
 
 def fitted(data: StepsToTarget) -> CriticalBatch:
-    found = critical_batch(data)
+    found = fit_critical_batch(data)
     assert isinstance(found, CriticalBatch)
     return found
 
@@ -106,7 +109,7 @@ def test_batch_in_other_units_scales_the_answer() -> None:
 @pytest.mark.parametrize("reached", [0, 1, 3])
 def test_too_few_batches_give_a_reason(reached: int) -> None:
     data = points()
-    answer = critical_batch(
+    answer = fit_critical_batch(
         StepsToTarget(
             batch=data.batch,
             steps=data.steps,
@@ -116,6 +119,27 @@ def test_too_few_batches_give_a_reason(reached: int) -> None:
     )
     assert isinstance(answer, Answer)
     assert answer.kind is Kind.NOT_IDENTIFIED
+
+
+def test_steps_come_from_whole_schedules_and_unreached_batches_are_censored() -> None:
+    steps = np.array([500.0, 1000, 2000, 500, 1000, 2000, 1000, 2000])
+    batch = np.array([512, 512, 512, 1024, 1024, 1024, 4096, 4096.0])
+    accuracy = 60 + 3 * np.log2(steps / 1000) + np.array([2, 2, 2, 9, 9, 9, -8, -8])
+    table = Tuned(
+        batch=batch,
+        epochs=steps * batch / 50_000,
+        steps=steps,
+        accuracy=accuracy,
+        weight=np.full(8, 3.0),
+        lrs=np.ones(8),
+        diverged=np.zeros(8),
+    )
+    found = steps_to_target(table, Noise(variance=0.04, nu=20, source="replicates"), 60.5)
+    assert list(found.batch) == [512, 4096]  # 1024 is above the target from its shortest run on
+    assert list(found.censored) == [False, True]
+    assert found.steps[0] == pytest.approx(1000 * 2 ** (-1.5 / 3))
+    assert found.steps[1] == pytest.approx(2000)
+    assert found.log_se[0] == pytest.approx(np.sqrt(0.04 / 3 / 2) / (3 / np.log(2)))
 
 
 def test_wall_clock_needs_measured_step_times() -> None:

@@ -12,7 +12,7 @@ from lars_sweep.fit.answers import Answer, Kind
 from lars_sweep.fit.fieller import fieller
 from lars_sweep.fit.gap import final_gaps, gap_at_matched_train_loss, gap_bands, tost_power
 from lars_sweep.fit.layers import edge_agreement, layer_ratios, predicted_edge, ratio_paths
-from lars_sweep.fit.noise_scale import NoiseParts, noise_parts, noise_scale
+from lars_sweep.fit.noise_scale import NoiseParts, estimate_noise_scale, noise_parts
 from lars_sweep.fit.rows import Rows
 
 
@@ -119,19 +119,19 @@ def gradients(noise: float, steps: int, seed: int = 0) -> NoiseParts:
 
 
 def test_noise_scale_is_unbiased_and_bounded_where_it_can_be() -> None:
-    answer = noise_scale(gradients(noise=1000.0, steps=400))
+    answer = estimate_noise_scale(gradients(noise=1000.0, steps=400))
     assert answer.kind is Kind.BOUNDED
     assert 1000.0 in answer.interval
 
 
 def test_a_gradient_lost_in_noise_gives_a_lower_limit_only() -> None:
-    answer = noise_scale(gradients(noise=1e6, steps=60))
+    answer = estimate_noise_scale(gradients(noise=1e6, steps=60))
     assert answer.kind in (Kind.AT_LEAST, Kind.NOT_IDENTIFIED)
     assert answer.interval.high is None
 
 
 def test_few_measurements_give_a_reason() -> None:
-    assert noise_scale(gradients(noise=10.0, steps=3)).kind is Kind.NOT_IDENTIFIED
+    assert estimate_noise_scale(gradients(noise=10.0, steps=3)).kind is Kind.NOT_IDENTIFIED
 
 
 def test_fieller_solves_its_quadratic() -> None:

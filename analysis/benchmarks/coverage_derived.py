@@ -1,0 +1,178 @@
+"""Do the intervals of derived answers cover? B_half, noise scale, epochs to target, whole chain.
+
+    python analysis/benchmarks/coverage_derived.py [--repetitions 2000]
+
+writes analysis/results/coverage/derived.json. "from rows" runs the whole chain (PROTOCOL.md 15):
+seeds x LRs of every (batch, epochs) -> flat top -> joint steps fit -> epochs to a target. Whether
+an interval covers is decided by the confidence at the truth, which is what its ends are made of;
+the widths come from the first 100 repetitions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from coverage_common import Gate, main
+
+from lars_sweep.fit.average import average, confidence_above, target_answer
+from lars_sweep.fit.critical_batch import CriticalBatch, StepsToTarget, fit_critical_batch
+from lars_sweep.fit.edges import Design, find_edges
+from lars_sweep.fit.engine import Data, Noise
+from lars_sweep.fit.noise_scale import estimate_noise_scale, noise_parts
+from lars_sweep.fit.steps import steps_forms
+
+MODULES = (
+    "linear", "engine", "forms", "average", "steps", "flat_top", "edges", "sigma", "critical_batch",
+    "fieller", "noise_scale",
+)  # fmt: skip
+WIDTHS = 100
+
+HALVES = {f"B_half, exponent {alpha}": alpha for alpha in (0.8, 0.9, 1.0, 1.1, 1.3)}
+NOISE_SCALES = {f"noise scale {b:g} at batch 512": b for b in (128.0, 1024.0, 4096.0)}
+TARGETS = {
+    "epochs to target, exponential truth": "exp",
+    "epochs to target, power-law truth": "power",
+    "epochs to target, S_eff truth": "seff",
+}
+CHAIN = {"epochs to target from rows": "exp"}
+SCENARIOS = (*HALVES, *NOISE_SCALES, *TARGETS, *CHAIN)
+
+SAMPLES, SIGMA, TARGET = 50_000, 0.25, 68.0
+TARGET_BATCH = 8192
+
+
+def critical(alpha: float, repetitions: int, rng: np.random.Generator) -> dict[str, object]:
+    """Eight batches around B_half = 4096, steps known to 10 %."""
+    batches, half, sd = 2.0 ** np.arange(8, 16), 4096.0, 0.1
+    covered, widths = [], []
+    for _ in range(repetitions):
+        steps = 500 * (1 + (half / batches) ** alpha) * np.exp(rng.normal(0, sd, 8))
+        none = np.zeros(8, dtype=bool)
+        found = fit_critical_batch(
+            StepsToTarget(batch=batches, steps=steps, log_se=np.full(8, sd), censored=none)
+        )
+        assert isinstance(found, CriticalBatch)
+        interval = found.half.interval
+        covered.append(interval is None or half in interval)
+        widths.append(np.inf if interval is None else interval.map(np.log2).width)
+    return _report(covered, widths, "octaves")
+
+
+def gradients(scale: float, repetitions: int, rng: np.random.Generator) -> dict[str, object]:
+    """|G|² = 1, 16 micro-batches of 32, 200 measurements; squared norms drawn from their laws."""
+    dimension, micro, count, steps = 1000, 32, 16, 200
+    covered, widths = [], []
+    for _ in range(repetitions):
+        # The mean gradient is signal plus noise; the micro-batches scatter around it.
+        variance = scale / dimension / micro
+        mean_noise = variance / count
+        along = 1.0 + rng.normal(0, np.sqrt(mean_noise), steps)
+        across = mean_noise * rng.chisquare(dimension - 1, steps)
+        mean_square = along**2 + across
+        scatter = variance * rng.chisquare(dimension * (count - 1), steps) / count
+        answer = estimate_noise_scale(noise_parts(mean_square + scatter, mean_square, micro, count))
+        covered.append(answer.interval is None or scale in answer.interval)
+        widths.append(np.inf if answer.interval is None else answer.interval.map(np.log2).width)
+    return _report(covered, widths, "octaves")
+
+
+def truth_curve(kind: str, steps: np.ndarray, batch: np.ndarray) -> np.ndarray:
+    if kind == "power":
+        return 71.0 - 6.0 * (steps / 1000.0) ** -0.9
+    slow = 1.0 + 2048.0 / batch if kind == "seff" else 1.0
+    return 70.0 - 30.0 * np.exp(-steps / slow / 1500.0)
+
+
+def cells() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Batches at 90 epochs and more epochs at the largest: the layout of Tables 3 and 5."""
+    batch = np.array([512, 1024, 2048, 4096, 8192, 8192, 8192, 8192, 8192], dtype=float)
+    epochs = np.array([90, 90, 90, 90, 90, 135, 180, 270, 360], dtype=float)
+    return batch, epochs, np.ceil(epochs * SAMPLES / batch)
+
+
+def true_epochs(kind: str) -> float:
+    steps = np.geomspace(100, 1e6, 200_001)
+    values = truth_curve(kind, steps, np.full(len(steps), float(TARGET_BATCH)))
+    return float(np.interp(TARGET, values, steps)) * TARGET_BATCH / SAMPLES
+
+
+def _targets(
+    kind: str, y: np.ndarray, weights: np.ndarray, noise: list[Noise]
+) -> dict[str, object]:
+    batch, _, steps = cells()
+    x = np.stack([steps, batch], axis=-1)
+    epochs = true_epochs(kind)
+    here = np.array([[epochs * SAMPLES / TARGET_BATCH, TARGET_BATCH]])
+    scan = np.append(np.exp2(np.arange(8.0, 20.0, 1 / 6)), np.inf)
+    at = np.stack([scan, np.full(len(scan), float(TARGET_BATCH))], axis=-1)
+    covered, widths = [], []
+    for i in range(len(y)):
+        data = Data(x=x, y=y[i], weights=weights[i])
+        averaged = average(steps_forms(data, 10.0), data, noise[i])
+        confidence = confidence_above(averaged, noise[i], here, np.array([TARGET]))[0]
+        covered.append(0.025 <= confidence <= 0.975)
+        if i < WIDTHS:
+            curve = confidence_above(averaged, noise[i], at, np.full(len(scan), TARGET))
+            answer = target_answer(scan, curve, 0.0, "steps")
+            interval = answer.interval
+            widths.append(np.inf if interval is None else interval.map(np.log2).width)
+    return _report(covered, widths, "octaves")
+
+
+def targets(kind: str, repetitions: int, rng: np.random.Generator) -> dict[str, object]:
+    """Three seeds per cell at the right LR, sigma from their scatter."""
+    batch, _, steps = cells()
+    n, seeds = len(batch), 3
+    mean = truth_curve(kind, steps, batch)[:, None]
+    draws = mean + rng.normal(0, SIGMA, (repetitions, n, seeds))
+    variance = draws.var(axis=2, ddof=1).mean(axis=1)
+    noise = [Noise(variance=float(v), nu=n * (seeds - 1), source="replicates") for v in variance]
+    return _targets(kind, draws.mean(axis=2), np.full((repetitions, n), float(seeds)), noise)
+
+
+def chain(kind: str, repetitions: int, rng: np.random.Generator) -> dict[str, object]:
+    """7 LRs x 3 seeds in every cell, one LR diverging; LR chosen by the fit itself."""
+    batch, _, steps = cells()
+    lrs, seeds = np.arange(7) * 0.5, 3
+    fall = 1.5 * np.maximum(0, 1.0 - lrs) ** 2 + 3.0 * np.maximum(0, lrs - 1.8) ** 2
+    y, weights, variances = [], [], []
+    for level in truth_curve(kind, steps, batch):
+        samples = level - fall[:, None] + rng.normal(0, SIGMA, (repetitions, 7, seeds))
+        samples[:, -1] = np.nan
+        diverged = np.zeros((repetitions, 7))
+        diverged[:, -1] = seeds
+        found = find_edges(Design(x=lrs, samples=samples, diverged=diverged), 0.5, step=1 / 16)
+        own = samples[:, :-1].var(axis=2, ddof=1).mean(axis=1)
+        y.append(found.plateau)
+        weights.append(1.0 / found.plateau_se**2)
+        variances.append(own)
+    variance = np.mean(variances, axis=0)
+    nu = len(batch) * 6 * (seeds - 1)
+    noise = [Noise(variance=float(v), nu=nu, source="replicates") for v in variance]
+    return _targets(kind, np.array(y).T, np.array(weights).T * variance[:, None], noise)
+
+
+def _report(covered: list[bool], widths: list[float], unit: str) -> dict[str, object]:
+    gate = Gate.of(np.array(covered))
+    width = float(np.median(widths))
+    return {
+        **gate.as_dict(),
+        "unbounded": float(np.mean(~np.isfinite(widths))),
+        "median_width": width if np.isfinite(width) else None,
+        "unit": unit,
+        "holds": {"coverage": gate.holds},
+    }
+
+
+def run(name: str, repetitions: int) -> dict[str, object]:
+    rng = np.random.default_rng([15, SCENARIOS.index(name)])
+    if name in HALVES:
+        return critical(HALVES[name], repetitions, rng)
+    if name in NOISE_SCALES:
+        return gradients(NOISE_SCALES[name], repetitions, rng)
+    if name in TARGETS:
+        return targets(TARGETS[name], repetitions, rng)
+    return chain(CHAIN[name], repetitions, rng)
+
+
+if __name__ == "__main__":
+    main("derived", SCENARIOS, run, MODULES, __file__)
