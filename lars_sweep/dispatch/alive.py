@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from lars_sweep.rundir import workers
@@ -10,9 +9,6 @@ from lars_sweep.rundir.launches import read_launches
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.workers import Worker
 from lars_sweep.worker.look import View
-
-SETTLE_S = 30.0
-"""A worker reports in after some seconds of imports, more on a busy machine."""
 
 
 def is_live(worker: Worker, view: View) -> bool:
@@ -31,14 +27,22 @@ def live_workers(run: RunDir, view: View) -> list[Worker]:
 
 
 def on_their_way(run: RunDir) -> int:
-    """Local workers submitted moments ago that have not reported in yet."""
+    """Local workers that were started and have not reported in yet: they still import."""
     reported = {worker.job_id for worker in workers.read_workers(run.workers)}
     return sum(
-        job_id not in reported and Path(f"/proc/{job_id}").exists()
+        job_id not in reported and _is_controller(job_id)
         for launch in read_launches(run)
-        if launch.executor == "local" and time.time() - launch.at < SETTLE_S
+        if launch.executor == "local"
         for job_id in launch.job_ids
     )
+
+
+def _is_controller(pid: str) -> bool:
+    """Whether this is (still) the process that submitit starts for a local job, and no zombie."""
+    try:
+        return b"submitit.local" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def waiting_arrays(run: RunDir, view: View) -> list[str]:
