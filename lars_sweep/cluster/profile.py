@@ -151,6 +151,8 @@ class Profile(Section):
     reached its time limit or was taken away. Those that find no work end at once."""
     canary: bool = True
     """Before a run's first workers start, a job trains two steps of the largest trial."""
+    checkpoint_every_s: PositiveFloat = 30.0
+    """Seconds between checkpoints of a running trial: what a kill without notice costs at most."""
     workers_per_gpu: PositiveInt = 1
     """Above 1, small trials share a GPU: each worker is then one rank on its share of one GPU."""
     threads: PositiveInt | None = None

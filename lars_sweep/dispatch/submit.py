@@ -77,6 +77,7 @@ def work_order(
         data_dir=data_dir,
         threads=worker_layout(profile).threads,
         time_limit_s=60.0 * profile.job.time_limit_min,
+        checkpoint_every_s=profile.checkpoint_every_s,
         import_path=tuple(import_path),
         preemption=profile.preemption,
         retry=profile.retry,

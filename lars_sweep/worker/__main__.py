@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,4 +78,8 @@ def requeue(job_id: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    logging.shutdown()
+    # Without the interpreter's own end: there C++ threads of torch may abort a rank that is done,
+    # and one aborted rank fails the job.
+    os._exit(status)

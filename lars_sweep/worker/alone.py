@@ -73,6 +73,7 @@ def result_to_json(result: TrialResult) -> dict[str, object]:
     content["signal"] = result.signal.name
     content["evaluations"] = [finite(asdict(row)) for row in result.evaluations]
     content["layers"] = [finite(asdict(row)) for row in result.layers]
+    content["noise"] = [finite(asdict(row)) for row in result.noise]
     return content
 
 

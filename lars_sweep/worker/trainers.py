@@ -8,10 +8,11 @@ from lars_sweep.errors import RunError
 from lars_sweep.spec.trainer import Control, Evaluation, Hardware, Signal, Trainer, TrialResult
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.worker.order import WorkOrder
+from lars_sweep.worker.paced import PacedTrainer
 
 
 def make_trainer(name: str, order: WorkOrder) -> Trainer:
-    """The trainer called ``name``: torch or noop.
+    """The trainer called ``name``: torch, noop or paced.
 
     Raises:
         RunError: there is no such trainer.
@@ -26,7 +27,9 @@ def make_trainer(name: str, order: WorkOrder) -> Trainer:
         )
     if name == "noop":
         return NoopTrainer()
-    raise RunError(f"no trainer called {name!r}; allowed: torch, noop")
+    if name == "paced":
+        return PacedTrainer(checkpoint_every_s=order.checkpoint_every_s)
+    raise RunError(f"no trainer called {name!r}; allowed: torch, noop, paced")
 
 
 class NoopTrainer:

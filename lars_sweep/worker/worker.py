@@ -150,6 +150,10 @@ class WorkerProcess:
         control.begin()
         try:
             result = self._train(trial, control)
+            logger.info(
+                "trial %s: %s, steps %d to %d", claim.trial_id, result.status, result.start_step,
+                result.steps_done,
+            )  # fmt: skip
             if claims.is_superseded(self.run.claims, claim):
                 logger.warning("trial %s: attempt %d superseded", claim.trial_id, claim.attempt)
             elif result.status == "interrupted":

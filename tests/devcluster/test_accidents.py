@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import Lab
+from clusterkit import Lab
 
 from lars_sweep.cluster.jobs import State
 from lars_sweep.cluster.scheduler import query_jobs

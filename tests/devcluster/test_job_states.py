@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import Lab
+from clusterkit import Lab
 from devcluster.cluster import Cluster
 from devcluster.configuration import limits_memory
 from devcluster.settings import DevClusterError

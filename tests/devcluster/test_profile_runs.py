@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import submitit
-from conftest import Lab
+from clusterkit import Lab
 
 from lars_sweep.cluster.layout import worker_layout
 from lars_sweep.cluster.loading import load_profile
