@@ -63,7 +63,7 @@ def test_shipped_files_are_there(installed, tmp_path):
 
 
 def test_a_sweep_runs_from_it(installed, tmp_path):
-    small = ["--set", "space.epochs=1", "--set", "space.global_batch=512", "--set", "seeds.count=1"]
+    small = ["--set", "space.epochs=3", "--set", "space.global_batch=512", "--set", "seeds.count=1"]
     run(installed, "launch", "quickstart", "--run-dir", "r", "--wait", *small, cwd=tmp_path)
     status = json.loads(run(installed, "status", "r", "--json", cwd=tmp_path))
     assert status["finished"] == status["trials"] == 14
