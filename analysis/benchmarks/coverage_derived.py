@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from coverage_common import Gate, main
 
-from lars_sweep.fit.average import average, confidence_above, target_answer
+from lars_sweep.fit.average import AveragedFit, average, confidence_above, scan, target_answer
 from lars_sweep.fit.critical_batch import CriticalBatch, StepsToTarget, fit_critical_batch
 from lars_sweep.fit.edges import Design, find_edges
 from lars_sweep.fit.engine import Data, Noise
@@ -102,8 +102,7 @@ def _targets(
     x = np.stack([steps, batch], axis=-1)
     epochs = true_epochs(kind)
     here = np.array([[epochs * SAMPLES / TARGET_BATCH, TARGET_BATCH]])
-    scan = np.append(np.exp2(np.arange(8.0, 20.0, 1 / 6)), np.inf)
-    at = np.stack([scan, np.full(len(scan), float(TARGET_BATCH))], axis=-1)
+    coarse = np.append(np.exp2(np.arange(8.0, 20.0, 1 / 4)), np.inf)
     covered, widths = [], []
     for i in range(len(y)):
         data = Data(x=x, y=y[i], weights=weights[i])
@@ -111,8 +110,14 @@ def _targets(
         confidence = confidence_above(averaged, noise[i], here, np.array([TARGET]))[0]
         covered.append(0.025 <= confidence <= 0.975)
         if i < WIDTHS:
-            curve = confidence_above(averaged, noise[i], at, np.full(len(scan), TARGET))
-            answer = target_answer(scan, curve, 0.0, "steps")
+
+            def climb(
+                at: np.ndarray, curve: AveragedFit = averaged, sd: Noise = noise[i]
+            ) -> np.ndarray:
+                points = np.stack([at, np.full(len(at), float(TARGET_BATCH))], axis=-1)
+                return confidence_above(curve, sd, points, np.full(len(at), TARGET))
+
+            answer = target_answer(*scan(climb, coarse), 0.0, "steps")
             interval = answer.interval
             widths.append(np.inf if interval is None else interval.map(np.log2).width)
     return _report(covered, widths, "octaves")

@@ -60,11 +60,17 @@ class Rows:
         return Rows({name: column[keep] for name, column in self.columns.items()})
 
     def groups(self, names: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], Rows]]:
-        """Rows that agree in some columns, by ascending value (missing values last)."""
+        """Rows that agree in some columns, by ascending value; missing values agree, and are last.
+
+        A missing value is None in the key.
+        """
         members: dict[tuple[Any, ...], list[int]] = {}
         for index, key in enumerate(zip(*(self[name].tolist() for name in names), strict=True)):
-            members.setdefault(key, []).append(index)
-        for key in sorted(members, key=lambda item: tuple((v is None, v) for v in item)):
+            known = tuple(None if value != value else value for value in key)
+            members.setdefault(known, []).append(index)
+        for key in sorted(
+            members, key=lambda item: tuple((v is None, "" if v is None else v) for v in item)
+        ):
             yield key, self.where(np.array(members[key]))
 
     @property

@@ -23,6 +23,7 @@ from lars_sweep.fit.average import (
     held_out,
     last_crossing,
     prediction,
+    scan,
     target_answer,
 )
 from lars_sweep.fit.engine import (
@@ -189,17 +190,25 @@ def epochs_to_target(
     """
     scale = batch / found.samples
     steps = _search(found.cells)
-    at = np.stack([steps, np.full(len(steps), float(batch))], axis=-1)
-    if found.averaged.noise is None:
-        above = found.averaged.predict(at) - target
+    noise = found.averaged.noise
+    if noise is None:
+        above = found.averaged.predict(_points(steps, batch)) - target
         value = first_crossing(steps * scale, above, 0.0)
         reason = "no sigma: neither replicate seeds nor a stated one"
         return Answer(kind=Kind.NO_SIGMA, value=value, unit="epochs", reason=reason)
-    goal = np.full(len(steps), target)
-    confidence = confidence_above(found.averaged, found.averaged.noise, at, goal, target_se)
-    same_batch = found.cells.batch == batch
-    tested = float(np.max(found.cells.epochs[same_batch], initial=0.0))
-    return target_answer(steps * scale, confidence, tested, "epochs")
+
+    def confidence(at: FloatArray) -> FloatArray:
+        goal = np.full(len(at), target)
+        return confidence_above(found.averaged, noise, _points(at, batch), goal, target_se)
+
+    steps, climb = scan(confidence, steps)
+    tested = float(np.max(found.cells.epochs[found.cells.batch == batch], initial=0.0))
+    return target_answer(steps * scale, climb, tested, "epochs")
+
+
+def _points(steps: FloatArray, batch: float) -> FloatArray:
+    """Points (m, 2) of the curve at several steps of one batch."""
+    return np.stack([steps, np.full(len(steps), float(batch))], axis=-1)
 
 
 def _search(cells: Tuned) -> FloatArray:
@@ -222,26 +231,31 @@ def batch_losing(found: StepsFit, delta: float, epochs: float) -> Answer:
     noise = found.averaged.noise
     tested = found.cells.batch
     batches = np.exp2(np.arange(np.log2(tested.min()) - 2, np.log2(tested.max()) + 3, 1 / 6))
-    at = np.stack([epochs * found.samples / batches, batches], axis=-1)
-    ends = at.copy()
-    ends[:, 0] = np.inf
-    deepest = np.stack([c.predict(ends) - c.predict(at) - delta for c in found.averaged.fits])
+
+    def depths(at: FloatArray) -> FloatArray:
+        """Loss beyond delta (forms, m) at batches (m,)."""
+        here = np.stack([epochs * found.samples / at, at], axis=-1)
+        end = np.stack([np.full(len(at), np.inf), at], axis=-1)
+        return np.stack([c.predict(end) - c.predict(here) - delta for c in found.averaged.fits])
+
     if noise is None:
-        lost = found.averaged.weights @ deepest
-        value = first_crossing(batches, lost, 0.0)
+        value = first_crossing(batches, found.averaged.weights @ depths(batches), 0.0)
         return Answer(kind=Kind.NO_SIGMA, value=value, unit="samples", reason="no sigma")
-    confidence = np.zeros(len(batches))
-    for curve, weight, depth in zip(
-        found.averaged.fits, found.averaged.weights, deepest, strict=True
-    ):
-        rise = (_profile_of_loss(curve, at, delta) - curve.rss) / noise.variance
-        root = np.sign(depth) * np.sqrt(np.clip(rise, 0.0, 1e12))
-        confidence += weight * noise.confidence(root)
+
+    def confidence(at: FloatArray) -> FloatArray:
+        here = np.stack([epochs * found.samples / at, at], axis=-1)
+        total = np.zeros(len(at))
+        forms = zip(found.averaged.fits, found.averaged.weights, depths(at), strict=True)
+        for curve, weight, depth in forms:
+            rise = (_profile_of_loss(curve, here, delta) - curve.rss) / noise.variance
+            total += weight * noise.confidence(np.sign(depth) * np.sqrt(np.clip(rise, 0.0, 1e12)))
+        return total
+
+    batches, climb = scan(confidence, batches)
     interval = Interval(
-        low=first_crossing(batches, confidence, 0.025),
-        high=last_crossing(batches, confidence, 0.975),
+        low=first_crossing(batches, climb, 0.025), high=last_crossing(batches, climb, 0.975)
     )
-    value = first_crossing(batches, confidence, 0.5)
+    value = first_crossing(batches, climb, 0.5)
     if value is None:
         reason = "delta is not lost at any batch searched"
         return Answer(kind=Kind.CENSORED_HIGH, interval=interval, unit="samples", reason=reason)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lars_sweep.errors import OutcomeError
@@ -75,6 +78,15 @@ def test_order_of_rows_is_without_effect() -> None:
     rows = sweep()
     shuffled = rows.where(np.random.default_rng(0).permutation(len(rows)))
     assert to_jsonable(one(shuffled)) == to_jsonable(one(rows))
+
+
+def test_a_parquet_round_trip_changes_no_bit(tmp_path: Path) -> None:
+    rows = sweep()
+    columns = {name: pa.array(column.tolist()) for name, column in rows.columns.items()}
+    pq.write_table(pa.table(columns), tmp_path / "outcomes.parquet")
+    read = pq.read_table(tmp_path / "outcomes.parquet")
+    again = Rows({n: read[n].to_numpy(zero_copy_only=False) for n in read.column_names})
+    assert to_jsonable(one(again)) == to_jsonable(one(rows))
 
 
 def test_failed_rows_do_not_exist() -> None:
