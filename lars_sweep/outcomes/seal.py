@@ -2,7 +2,7 @@
 
 Order makes it crash-proof: curves and layers first, outcomes last, then the small files. Whatever
 dies in between leaves a trial loose, or loose and sealed; readers drop the double, and the next
-sealing removes the left-overs.
+sealing removes the left-overs. Sealers take turns, so that no trial comes to lie in two parts.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from lars_sweep.outcomes.tables import TableName
 from lars_sweep.rundir import claims, publish
 from lars_sweep.rundir.failpoints import failpoint
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.turns import turn
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,25 @@ def seal(run: RunDir, trial_ids: Sequence[str]) -> None:
 
     Ids that are not loose (any more) are passed over.
     """
+    with _turn(run):
+        _seal(run, trial_ids)
+
+
+def seal_all(run: RunDir) -> None:
+    """Seal every loose outcome, merge small parts, remove what a crash left behind.
+
+    Safe beside running workers: only finished trials are touched.
+    """
+    with _turn(run):
+        _seal_loose(run)
+        _merge_small_parts(run)
+
+
+def _turn(run: RunDir) -> AbstractContextManager[None]:
+    return turn(run.path / "parts" / "turn.json")
+
+
+def _seal(run: RunDir, trial_ids: Sequence[str]) -> None:
     found = [read_loose(run.outcome(trial_id)) for trial_id in trial_ids]
     outcomes = [outcome for outcome in found if outcome is not None]
     if outcomes:
@@ -42,11 +63,7 @@ def seal(run: RunDir, trial_ids: Sequence[str]) -> None:
             _remove_small_files(run, outcome.trial_id)
 
 
-def seal_all(run: RunDir) -> None:
-    """Seal every loose outcome, merge small parts, remove what a crash left behind.
-
-    Safe beside running workers: only finished trials are touched.
-    """
+def _seal_loose(run: RunDir) -> None:
     sealed = {i for name in _parts(run) for i in sealed_ids(run.parts("outcomes") / name) or ()}
     loose = loose_ids(run)
     for trial_id in loose:
@@ -54,10 +71,9 @@ def seal_all(run: RunDir) -> None:
             _remove_small_files(run, trial_id)
     waiting = [trial_id for trial_id in loose if trial_id not in sealed]
     for start in range(0, len(waiting), PART_TRIALS):
-        seal(run, waiting[start : start + PART_TRIALS])
+        _seal(run, waiting[start : start + PART_TRIALS])
     for trial_id in set(claims.holdings(run.claims)) & sealed:
         _remove_small_files(run, trial_id)
-    _merge_small_parts(run)
 
 
 def set_aside_unreadable(run: RunDir) -> list[Path]:

@@ -161,8 +161,8 @@ def test_a_run_may_take_longer_than_six_minutes(place: Path) -> None:
         "    def forward(self, images):\n"
         "        time.sleep(1.0)\n"
         "        return super().forward(images)\n"
-        "def network(classes, image):\n"
-        "    return nn.Sequential(Slow(), nn.LazyLinear(classes))\n"
+        "def network(*, num_classes, in_channels, image_size):\n"
+        "    return nn.Sequential(Slow(), nn.Linear(in_channels * image_size**2, num_classes))\n"
     )
     text = GRID.replace("small_alexnet_bn", "slowly:network").replace("[64, 128]", "640")
     sweep = write_sweep(place, text.replace("epochs = 2", "epochs = 200"))
