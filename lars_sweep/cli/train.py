@@ -19,6 +19,16 @@ def train(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads of each rank.")
     ] = None,
+    noise_scale: Annotated[
+        int,
+        typer.Option(
+            "--noise-scale",
+            metavar="N",
+            min=0,
+            help="Measure the gradient noise scale at every evaluation, N times; 100 give an "
+            "interval where it is not far above the batch. Each costs a step.",
+        ),
+    ] = 0,
 ) -> None:
     """Run one trial alone and print its result as JSON; starts and stops like a worker's.
 
@@ -26,6 +36,7 @@ def train(
     """
     import logging
     import os
+    from dataclasses import asdict
 
     from lars_sweep.cli.sweeps import use_import_path
     from lars_sweep.cli.talk import print_json
@@ -37,8 +48,13 @@ def train(
     logging.getLogger("lars_sweep").setLevel(logging.INFO)
     use_import_path()
     from lars_sweep.train import TorchTrainer
+    from lars_sweep.worker.noise_scale import noise_scales
 
     spec = read_trial(trial)
-    result = train_alone(TorchTrainer(data_dir=data_dir, threads=threads), spec, checkpoints)
+    trainer = TorchTrainer(data_dir=data_dir, threads=threads, noise_measurements=noise_scale)
+    result = train_alone(trainer, spec, checkpoints)
     if result is not None:
-        print_json(result_to_json(result))
+        content = result_to_json(result)
+        scales = noise_scales(result.noise)
+        content["noise_scale"] = {step: asdict(answer) for step, answer in scales.items()}
+        print_json(content)

@@ -77,6 +77,21 @@ class LayerNorms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseNorms:
+    """One measurement of gradient noise at weights that stand still (PROTOCOL.md 19)."""
+
+    step: int
+    micro_batch: int
+    """Samples b of each micro-batch."""
+    micro_batches: int
+    """Their number K; together B = K·b samples."""
+    micro_square: float
+    """s = mean |g_k|² over the micro-batches."""
+    mean_square: float
+    """L = |mean g_k|²."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
     """How one attempt ended; ``interrupted`` is no outcome, a later attempt goes on with it."""
 
@@ -96,6 +111,8 @@ class TrialResult:
     evaluations: Sequence[Evaluation] = field(default_factory=tuple)
     """All evaluation points of the trial so far, those before a resume included."""
     layers: Sequence[LayerNorms] = field(default_factory=tuple)
+    noise: Sequence[NoiseNorms] = field(default_factory=tuple)
+    """Empty unless the trainer was asked for them."""
 
 
 class Control(Protocol):

@@ -257,6 +257,20 @@ def calibrating(model: nn.Module, bn_batch: int) -> Iterator[list[Tensor]]:
         model.train(was_training)
 
 
+@contextmanager
+def deterministic(model: nn.Module) -> Iterator[None]:
+    """BatchNorm and dropout as in evaluation, all else as in training (auxiliary heads)."""
+    layers = [m for m in model.modules() if isinstance(m, GroupBatchNorm2d | GroupDropout)]
+    were_training = [layer.training for layer in layers]
+    try:
+        for layer in layers:
+            layer.eval()
+        yield
+    finally:
+        for layer, training in zip(layers, were_training, strict=True):
+            layer.train(training)
+
+
 def number_layers(model: nn.Module) -> None:
     """Give every dropout layer its own number, in the order of ``model.modules()``."""
     dropouts = (module for module in model.modules() if isinstance(module, GroupDropout))

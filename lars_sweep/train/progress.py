@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lars_sweep.spec.trainer import Evaluation, LayerNorms
+from lars_sweep.spec.trainer import Evaluation, LayerNorms, NoiseNorms
 from lars_sweep.train.divergence import DivergenceWatch
 
 
@@ -20,6 +20,7 @@ class Progress:
     """Seconds of training and evaluation, over all attempts that led here."""
     evaluations: list[Evaluation] = field(default_factory=list)
     layers: list[LayerNorms] = field(default_factory=list)
+    noise: list[NoiseNorms] = field(default_factory=list)
 
     def to_plain(self) -> dict[str, Any]:
         """Dictionaries, lists, numbers and strings."""
@@ -34,4 +35,5 @@ class Progress:
             wall_s=content["wall_s"],
             evaluations=[Evaluation(**row) for row in content["evaluations"]],
             layers=[LayerNorms(**row) for row in content["layers"]],
+            noise=[NoiseNorms(**row) for row in content["noise"]],
         )

@@ -23,6 +23,7 @@ from lars_sweep.train.divergence import Cause, DivergenceWatch, FiniteWatch, unt
 from lars_sweep.train.evaluate import Evaluator
 from lars_sweep.train.layer_norms import LayerMeter
 from lars_sweep.train.models import NETWORKS, build_model
+from lars_sweep.train.noise_scale import NoiseMeter
 from lars_sweep.train.numerics import Numerics, describe
 from lars_sweep.train.optimizers import LARS, build_optimizer, set_lr
 from lars_sweep.train.optimizers.norms import norms
@@ -46,6 +47,8 @@ class RunOptions:
     checkpoint_every_s: float
     most_samples: int
     """Largest micro-batch, in samples; halved for good when the device runs out of memory."""
+    noise_measurements: int
+    """At every evaluation point; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ class TrialRun:
         preparation = Preparation(trial, dataset, size, self._numerics)
         self._evaluator = Evaluator(self._numerics, preparation, world, self._classes)
         parts = self._parts
+        self._noise = NoiseMeter(trial, self._model, parts, preparation, self._numerics, world)
         self._batches = Batches(trial, parts.source, parts.training, preparation, world)
         self._weight_gradient = 0.0
         self._chance = 100 / self._classes
@@ -254,6 +258,7 @@ class TrialRun:
         )
         progress.evaluations.append(evaluation)
         progress.layers.extend(layers)
+        progress.noise.extend(self._noise.measure(progress.step, self._options.noise_measurements))
         cause = progress.watch.cause(
             step=progress.step,
             train_loss=train.loss,
@@ -286,6 +291,7 @@ class TrialRun:
             chance=self._chance,
             evaluations=tuple(progress.evaluations),
             layers=tuple(progress.layers),
+            noise=tuple(progress.noise),
         )
 
     def _wall_s(self) -> float:

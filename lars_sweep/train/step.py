@@ -36,12 +36,12 @@ class GradientStep:
 
     def accumulate(self, batches: Iterable[LoadedBatch]) -> Tensor:
         """Leave this rank's part of the gradient in ``.grad``; returns its part of the loss."""
-        loss_sum = self.nothing()
+        total = self.nothing()
         for batch in batches:
             loss = self._loss(batch)
             loss.backward()  # type: ignore[no-untyped-call]
-            loss_sum += loss.detach()
-        return loss_sum
+            total += loss.detach()
+        return total
 
     def nothing(self) -> Tensor:
         """Forget what was accumulated in this step; the loss of no sample."""
@@ -54,19 +54,14 @@ class GradientStep:
     def _loss(self, batch: LoadedBatch) -> Tensor:
         item = batch.micro_batch
         set_atoms(self._model, Atoms(self._trial.seed, item.step, item.first_group, item.groups))
-        with self._numerics.autocast():
-            outputs = self._model(batch.images)
-        dtype = self._numerics.dtype
-        # GoogLeNet's auxiliary heads make a tuple.
-        outputs = (
-            tuple(logits.to(dtype) for logits in outputs)
-            if isinstance(outputs, tuple)
-            else outputs.to(dtype)
-        )
-        return training_loss(outputs, batch.labels) / self._trial.global_batch
+        loss = loss_sum(self._model, batch.images, batch.labels, self._numerics)
+        return loss / self._trial.global_batch
 
-    def reduce(self, loss_sum: Tensor) -> Tensor:
+    def reduce(self, loss: Tensor) -> Tensor:
         """Sum gradient, loss and BatchNorm statistics over ranks; update the running buffers.
+
+        Args:
+            loss: () this rank's part, as from `accumulate`.
 
         Returns:
             () the loss of the global batch, in training mode.
@@ -77,10 +72,20 @@ class GradientStep:
             # One that no loss depends on is treated alike on one rank and on many.
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        sum_together([loss_sum, *self._statistics], self._world)
+        sum_together([loss, *self._statistics], self._world)
         fold_statistics(self._model)
-        return loss_sum
+        return loss
 
     def gradients(self) -> list[Tensor]:
         """∇L of every parameter tensor, after `reduce`."""
         return [p.grad for p in self._parameters if p.grad is not None]
+
+
+def loss_sum(model: nn.Module, images: Tensor, labels: Tensor, numerics: Numerics) -> Tensor:
+    """() the training loss summed over the samples, in the trial's precision."""
+    with numerics.autocast():
+        outputs = model(images)
+    # GoogLeNet's auxiliary heads make a tuple.
+    if isinstance(outputs, tuple):
+        return training_loss(tuple(logits.to(numerics.dtype) for logits in outputs), labels)
+    return training_loss(outputs.to(numerics.dtype), labels)

@@ -44,6 +44,8 @@ class TorchTrainer:
             halved when the device runs out of memory. None: 8,192 on CUDA; on the CPU 1,024, or
             fewer for images above 32 × 32.
         checkpoint_every_s: seconds between checkpoints.
+        noise_measurements: of the gradient noise at every evaluation point (PROTOCOL.md 19), each
+            as dear as a step; 0: none.
         dtype: of weights and images; float64 is for verification and slow.
 
     Raises:
@@ -58,6 +60,7 @@ class TorchTrainer:
         threads: int | None = None,
         micro_batch: int | None = None,
         checkpoint_every_s: float = 30.0,
+        noise_measurements: int = 0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         if threads is not None:
@@ -70,6 +73,7 @@ class TorchTrainer:
         self._most_samples: dict[str, int] = {}
         self._micro_batch = micro_batch
         self._checkpoint_every_s = checkpoint_every_s
+        self._noise_measurements = noise_measurements
         self._dtype = dtype
 
     @property
@@ -162,6 +166,7 @@ class TorchTrainer:
             dtype=self._dtype,
             checkpoint_every_s=self._checkpoint_every_s,
             most_samples=self._most_samples.get(model, samples),
+            noise_measurements=self._noise_measurements,
         )
 
 

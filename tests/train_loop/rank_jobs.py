@@ -38,6 +38,9 @@ SHORT = tiny_trial(steps=3, base_lr=0.1)
 LIVES = tiny_trial(steps=80)
 IDLE = tiny_trial(steps=6, global_batch=12)
 """Two atoms: of four ranks two have nothing to do."""
+NOISY = tiny_trial(steps=1, evaluations=1, base_lr=0.1, warmup_steps=0, global_batch=12)
+"""Two atoms: on two ranks the gradients of ranks, on one those of micro-batches."""
+MEASUREMENTS: dict[str, Any] = {"noise_measurements": 3}
 FAILING = {"step": 9, "evaluation": 10}
 """Seeds of trials that fail on the last rank."""
 ACCUMULATION: dict[str, Any] = {"micro_batch": 12}
@@ -86,6 +89,10 @@ def any_shape(directory: Path, faults: Iterable[str]) -> None:
         found = run_interrupted(trainer, tiny_trial(), directory / "resumed", (3, 4, 9))
         save(directory, "resumed", found)
 
+    def noise(trainer: TorchTrainer) -> None:
+        save(directory, "noise", trainer.train(NOISY, ScriptedControl()).noise)
+
+    together(noise, **options(torch.float32), **MEASUREMENTS)
     together(traced("undisturbed", tiny_trial()), **options(torch.float32))
     together(interrupted, **options(torch.float32))
 

@@ -6,12 +6,13 @@ import random
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
-from loop_kit import Trace, disagreement, in_world, run_traced, same_bits
+from loop_kit import ScriptedControl, Trace, disagreement, in_world, run_traced, same_bits
 from planted_faults import FAULTS
 from rank_jobs import (
     ACCUMULATION,
@@ -19,6 +20,8 @@ from rank_jobs import (
     IDLE,
     LIVES,
     LONG,
+    MEASUREMENTS,
+    NOISY,
     SHORT,
     any_shape,
     killed_at_a_step,
@@ -80,6 +83,14 @@ def test_ranks_are_the_same_mathematics_in_float32(world: Path, tmp_path: Path) 
 
 def test_ranks_without_an_atom_take_part(world: Path, tmp_path: Path) -> None:
     assert disagreement(alone(IDLE, tmp_path, torch.float64), load(world, "idle")) < SAME
+
+
+def test_noise_norms_of_ranks_are_those_of_micro_batches(world: Path) -> None:
+    trainer = TorchTrainer(**options(torch.float32), **MEASUREMENTS)
+    rows = zip(trainer.train(NOISY, ScriptedControl()).noise, load(world, "noise"), strict=True)
+    for alone, together in rows:
+        assert astuple(alone) == pytest.approx(astuple(together), rel=1e-5)
+        assert alone.micro_square > alone.mean_square > 0
 
 
 @pytest.mark.parametrize("world", [2], indirect=True)
