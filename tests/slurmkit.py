@@ -45,6 +45,8 @@ optimizer = "sgd"
 global_batch = {batch}
 epochs = {epochs}
 base_lr = {{ log = [0.01, 1.0], points = {points} }}
+[seeds]
+count = 1
 """
 
 
@@ -205,6 +207,11 @@ def reference(run: RunDir, folder: Path) -> dict[str, dict[str, Any]]:
     twin = create_run(folder / "undisturbed", content)
     worker_of(twin, PacedTrainer(step_s=1e-6)).work()
     return science(open_run(twin.path))
+
+
+def job_log(run: RunDir, job_id: str) -> str:
+    """What all ranks of a job wrote."""
+    return "\n".join(p.read_text(errors="replace") for p in run.logs.glob(f"{job_id}_*_log.out"))
 
 
 def state_of(site: Site, job_id: str) -> State:
