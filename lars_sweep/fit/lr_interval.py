@@ -16,13 +16,12 @@ from lars_sweep.fit.divergence import DivergenceAt, divergence_table, takeover_d
 from lars_sweep.fit.edges import Design, Edges, find_edges
 from lars_sweep.fit.fieller import fieller
 from lars_sweep.fit.linear import FloatArray
+from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of
 from lars_sweep.fit.rows import Rows, refuse_mixed
 from lars_sweep.fit.sigma import MINIMUM_NU, spread
 
 Verdict = Literal["in", "out", "undecided", "undecided (pruned)"]
 
-MINIMUM_LRS = 4
-"""Finished LRs below which no edge is fitted."""
 _STEP = 1 / 64
 _DRAWS = 4000
 _NORMAL_95 = 1.959964
@@ -132,7 +131,7 @@ def lr_interval(
 ) -> LrInterval:
     """The good-LR interval of rows of one cell of conditions; arguments as `lr_intervals`."""
     table = cells(rows, (lr,), metric)
-    design = _design(table, lr)
+    design = design_of(table, lr)
     finished = np.flatnonzero(table.ok > 0)
     noise = spread(design.samples, sigma)
     variance = sigma**2 if sigma is not None else float(noise.pooled[0])
@@ -141,7 +140,7 @@ def lr_interval(
     source = "user" if sigma is not None else "replicates" if known else _why_no_sigma(nu)
     edges = None
     if len(finished) >= MINIMUM_LRS:
-        tested = _design(table.where(table.ok + table.diverged > 0), lr)
+        tested = design_of(table.where(table.ok + table.diverged > 0), lr)
         edges = find_edges(tested, delta, sigma=sigma if known else delta / 2, step=_STEP)
     low, high, plateau = _answers(edges, len(finished), known, source)
     inner, outer = _inner_outer(low, high)
@@ -161,15 +160,6 @@ def lr_interval(
         add=_lrs_to_add(design.x, table, low, high),
         sensitivity=_sensitivity(table.mean[finished]),
     )
-
-
-def _design(table: Cells, lr: str) -> Design:
-    """Cells as one replicate of a design, NaN for the seeds that a cell lacks."""
-    most = max((len(sample) for sample in table.samples), default=0)
-    samples = np.full((1, len(table), max(most, 1)), np.nan)
-    for i, sample in enumerate(table.samples):
-        samples[0, i, : len(sample)] = sample
-    return Design(x=np.log2(table.keys[lr]), samples=samples, diverged=table.diverged[None])
 
 
 def _why_no_sigma(nu: float) -> str:

@@ -7,7 +7,7 @@ accuracy at another batch and the batch where delta is lost are read from it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,6 @@ from lars_sweep.fit.engine import (
     CurveFit,
     Data,
     Noise,
-    fit,
     profile_interval,
     profile_of_functional,
     profile_of_shape,
@@ -276,13 +275,3 @@ def _profile_of_loss(curve: CurveFit, at: FloatArray, delta: float) -> FloatArra
         return np.asarray(row * np.array([0.0, -1.0]))
 
     return profile_of_functional(curve, loss, at, np.full(len(at), delta))
-
-
-def single_form(found: StepsFit, name: str) -> CurveFit:
-    """One member of the averaging set by name."""
-    return next(curve for curve in found.averaged.fits if curve.form.name == name)
-
-
-def refit(form: Form, found: StepsFit, keep: Sequence[bool] | FloatArray) -> CurveFit:
-    """One form on part of the cells: predictions of rows that it has not seen."""
-    return fit(form, found.cells.data().subset(np.asarray(keep)))

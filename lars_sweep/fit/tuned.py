@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from lars_sweep.fit.cells import Cells, cells
-from lars_sweep.fit.edges import Design, find_edges
+from lars_sweep.fit.edges import find_edges
 from lars_sweep.fit.engine import Data, Noise
 from lars_sweep.fit.linear import FloatArray
+from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of
 from lars_sweep.fit.rows import Rows, refuse_mixed
 from lars_sweep.fit.sigma import MINIMUM_NU, spread
 
-_MINIMUM_LRS = 4
 _STEP = 1 / 32
 _DEFAULT_DELTA = 0.5
 
@@ -108,14 +108,10 @@ def _plateau(
     table: Cells, lr: str, noise: Noise | None, delta: float
 ) -> tuple[float, float] | None:
     """Height of the flat top and the seeds it is worth; None where it cannot be fitted."""
-    if noise is None or np.sum(table.ok > 0) < _MINIMUM_LRS:
+    if noise is None or np.sum(table.ok > 0) < MINIMUM_LRS:
         return None
-    most = max(len(sample) for sample in table.samples)
-    samples = np.full((1, len(table), most), np.nan)
-    for i, sample in enumerate(table.samples):
-        samples[0, i, : len(sample)] = sample
-    design = Design(x=np.log2(table.keys[lr]), samples=samples, diverged=table.diverged[None])
-    own = spread(samples)
+    design = design_of(table, lr)
+    own = spread(design.samples)
     sigma = (
         None if own.nu[0] >= MINIMUM_NU and own.pooled[0] > 0 else float(np.sqrt(noise.variance))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 
@@ -142,9 +143,15 @@ def synthetic(
     )
 
 
-def test_a_reachable_target_is_bounded_and_the_steps_law_kept() -> None:
+@functools.cache
+def base() -> StepsFit:
     found = steps_fit(synthetic(0.2), chance=10.0)
     assert isinstance(found, StepsFit)
+    return found
+
+
+def test_a_reachable_target_is_bounded_and_the_steps_law_kept() -> None:
+    found = base()
     truth = 1500.0 * np.log(30.0 / 2.0) * 8192 / SAMPLES
     answer = epochs_to_target(found, 68.0, 8192)
     assert answer.kind in (Kind.BOUNDED, Kind.AT_LEAST)
@@ -156,15 +163,13 @@ def test_a_reachable_target_is_bounded_and_the_steps_law_kept() -> None:
 
 
 def test_a_target_inside_the_data_is_reached() -> None:
-    found = steps_fit(synthetic(0.2), chance=10.0)
-    assert isinstance(found, StepsFit)
+    found = base()
     assert epochs_to_target(found, 57.0, 4096).kind is Kind.REACHED
     assert epochs_to_target(found, 80.0, 4096).kind is Kind.CANNOT
 
 
 def test_an_estimated_target_widens_the_answer() -> None:
-    found = steps_fit(synthetic(0.2), chance=10.0)
-    assert isinstance(found, StepsFit)
+    found = base()
     exact = epochs_to_target(found, 66.0, 4096).interval
     guess = epochs_to_target(found, 66.0, 4096, target_se=0.3).interval
     assert guess.low < exact.low < exact.high < guess.high
@@ -181,8 +186,7 @@ def test_many_seeds_give_a_narrow_interval_around_the_truth() -> None:
 
 
 def test_predictions_carry_an_interval_that_holds_the_curve() -> None:
-    found = steps_fit(synthetic(0.2), chance=10.0)
-    assert isinstance(found, StepsFit)
+    found = base()
     truth = 70.0 - 30.0 * np.exp(-np.ceil(90.0 * SAMPLES / 8192) / 1500.0)
     answer = accuracy_at(found, 8192, 90.0)
     assert truth in answer.interval
@@ -201,8 +205,7 @@ def test_batch_and_samples_in_other_units_change_nothing() -> None:
             "samples": rows["samples"] * 4,
         }
     )
-    before, after = steps_fit(rows, chance=10.0), steps_fit(scaled, chance=10.0)
-    assert isinstance(before, StepsFit)
+    before, after = base(), steps_fit(scaled, chance=10.0)
     assert isinstance(after, StepsFit)
     one, other = epochs_to_target(before, 66.0, 4096), epochs_to_target(after, 66.0, 4 * 4096)
     assert other.value == pytest.approx(one.value, rel=1e-6)
