@@ -9,8 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from lars_sweep.spec.axes import SIGNIFICANT_DIGITS, Choices, Dimension, Range
+from lars_sweep.spec.axes import Choices, Dimension, Range
 from lars_sweep.spec.strata import Point, Stratum
+
+DRAWN_DIGITS = 12
+"""Few enough to be the same with every C library, enough that no two draws coincide."""
 
 
 def stream_seed(sweep_seed: int, stratum: str, index: int) -> int:
@@ -64,4 +67,4 @@ def _in_range(dimension: Range, u: float) -> float | int:
     value = low * (end / low) ** u if dimension.log else low + u * (end - low)
     if dimension.integer:
         return min(int(value), int(high))
-    return min(max(low, float(f"{value:.{SIGNIFICANT_DIGITS}g}")), high)
+    return min(max(low, float(f"{value:.{DRAWN_DIGITS}g}")), high)
