@@ -32,8 +32,15 @@ def accounted(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def plain(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Two nodes, no accounting (squeue only), arrays of at most 10 tasks."""
-    settings = Settings(name=_name(request, "p"), nodes=2, accounting=False, max_array_size=10)
+    """Two nodes for many small jobs, no accounting (squeue only), arrays of at most 10 tasks."""
+    settings = Settings(
+        name=_name(request, "p"),
+        nodes=2,
+        cpus=20,
+        memory_mib=20_000,
+        accounting=False,
+        max_array_size=10,
+    )
     with _shared(settings) as cluster:
         yield cluster
 

@@ -1,0 +1,149 @@
+"""Launches: twice at once, cut off on the way, over the site's limits, and with a broken model."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from clusterkit import Lab
+from devcluster.cluster import Cluster
+from runkit import in_parallel
+from slurmkit import (
+    Site,
+    finished,
+    known,
+    reference,
+    rows,
+    science,
+    starts,
+    sweep_text,
+    until,
+    wait_finished,
+    wait_running,
+)
+
+from lars_sweep.cluster.loading import load_profile
+from lars_sweep.dispatch.submit import submit_workers
+from lars_sweep.rundir.launches import read_launches
+from lars_sweep.rundir.layout import open_run
+from lars_sweep.worker.canary import verdict
+
+pytestmark = pytest.mark.slurm
+At = Callable[[int], Site]
+
+NO_CANARY = "canary = false"
+
+
+def _submit(path: Path, profile: Path, wanted: int) -> int:
+    launched = submit_workers(open_run(path), load_profile(profile), wanted=wanted)
+    return launched.workers if launched else 0
+
+
+def arrays(site: Site, run_id: str) -> set[str]:
+    """Arrays of a run that SLURM has ever heard of."""
+    names = site.lab.cluster.run("squeue", "-h", "--states=all", "--format=%F|%j").split()
+    return {row.split("|")[0] for row in names if f"lars-{run_id}-" in row}
+
+
+def test_launches_at_once_and_again_while_running(at: At, tmp_path: Path) -> None:
+    site = at(1)
+    run, profile = site.plan(sweep_text(points=6, steps=30)), site.profile(NO_CANARY)
+    assert sum(in_parallel(_submit, [(run.path, profile, 2)] * 3)) == 2
+    wait_running(run, 2)
+    assert _submit(run.path, profile, 2) == 0
+    wait_finished(run)
+    assert len(arrays(site, run.run_id)) == 2
+    assert {row["attempts"] for row in rows(run)} == {1}
+
+
+@pytest.mark.parametrize("failpoint", ["submit-recorded", "submitted", "submitted:3"])
+def test_a_launch_killed_on_its_way_is_found_again(at: At, tmp_path: Path, failpoint: str) -> None:
+    """Before the first sbatch; after it, before its record; after the second worker's."""
+    site = at(1)
+    run, profile = site.plan(sweep_text(points=6, steps=120)), site.profile(NO_CANARY)
+    code = (
+        "import sys; from pathlib import Path; from test_launching import _submit;"
+        "_submit(Path(sys.argv[1]), Path(sys.argv[2]), 2)"
+    )
+    environ = {
+        **os.environ,
+        "LARS_SWEEP_FAILPOINT": failpoint,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    command = [sys.executable, "-c", code, str(run.path), str(profile)]
+    assert subprocess.run(command, env=environ, check=False).returncode == -signal.SIGKILL
+    _submit(run.path, profile, 2)
+    wait_finished(run)
+    recorded = [array for launch in read_launches(run) for array in launch.job_ids]
+    assert len(recorded) == 2
+    assert arrays(site, run.run_id) == set(recorded), "none is unknown to us"
+
+
+def test_more_workers_than_an_array_may_have_tasks(
+    plain: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MaxArraySize 10, 35 workers, no accounting."""
+    monkeypatch.setenv("SLURM_CONF", plain.environ["SLURM_CONF"])
+    monkeypatch.setenv("LARS_SWEEP_PACE", "30")
+    site = Site(Lab(plain, plain.settings.node_names, tmp_path), tmp_path)
+    try:
+        monkeypatch.setenv("LARS_SWEEP_STEP_S", "0.5")
+        run = site.plan(sweep_text(points=105, steps=10))
+        profile = site.profile(f"{NO_CANARY}\nsuccessors = 20", mem_gib=0.4)
+        launch = site.submit(run, profile, 35)
+        assert launch is not None
+        assert len(launch.job_ids) == 35
+        wait_finished(run, 150)
+        assert science(run) == reference(run, tmp_path)
+        assert {worker.array for worker in known(run)} == set(launch.job_ids), "all have run"
+    finally:
+        site.close()
+
+
+BROKEN = """
+import nothing_of_this_name
+
+def tiny(classes, **size):
+    return None
+"""
+
+
+def test_an_import_error_in_the_users_model_stops_the_launch(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, began = at(1), time.monotonic()
+    (tmp_path / "brokennet.py").write_text(BROKEN)
+    text = sweep_text(points=4, steps=10).replace("small_alexnet_bn", "brokennet:tiny")
+    (tmp_path / "broken.toml").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "lars_sweep", "launch", "broken.toml", "--run-dir", "broken",
+         "--profile", str(site.profile())],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run = open_run(tmp_path / "broken")
+    site.runs.append(run)
+    (launch,) = read_launches(run)
+    until(lambda: verdict(run), "the canary's word")
+    until(lambda: not site.queue(launch.job_ids), "the workers to be dropped")
+    assert time.monotonic() - began < 60
+    assert "No module named 'nothing_of_this_name'" in str(verdict(run))
+    assert known(run) == []
+    assert finished(run) == 0
+    assert not list(run.logs.glob(f"{launch.job_ids[0]}_*log.out"))
+
+
+def test_a_good_canary_releases_the_workers_and_computes_nothing(at: At, tmp_path: Path) -> None:
+    site = at(1)
+    run = site.plan(sweep_text(points=2, steps=10))
+    site.submit(run, site.profile(), 1)
+    wait_finished(run)
+    assert verdict(run) == ""
+    assert science(run) == reference(run, tmp_path)
+    assert all(starts(run, row["trial_id"]) == [(0, 10)] for row in rows(run))
