@@ -9,12 +9,16 @@ from pathlib import Path
 from lars_sweep.errors import DataError
 
 
+def cache_home() -> Path:
+    """The folder ``lars-sweep`` in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "lars-sweep"
+
+
 def data_home() -> Path:
     """Where downloads go: ``$LARS_SWEEP_DATA``, else ``lars-sweep/data`` in the user's cache."""
-    if home := os.environ.get("LARS_SWEEP_DATA"):
-        return Path(home)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "lars-sweep" / "data"
+    home = os.environ.get("LARS_SWEEP_DATA")
+    return Path(home) if home else cache_home() / "data"
 
 
 def find_files(

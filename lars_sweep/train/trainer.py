@@ -13,6 +13,7 @@ import torch
 from lars_sweep.errors import LarsSweepError, TrainError
 from lars_sweep.spec.trainer import Control, Hardware, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec, trial_from_json, trial_to_json
+from lars_sweep.train.fitting import FittingSamples
 from lars_sweep.train.numerics import describe
 from lars_sweep.train.parts import LoadedDataset
 from lars_sweep.train.run import Follower, RunOptions, TrialRun
@@ -41,8 +42,8 @@ class TorchTrainer:
             one, else the CPU.
         threads: CPU threads of this rank; None: torch's choice.
         micro_batch: most samples of one forward pass, rounded down to whole atoms (at least one);
-            halved when the device runs out of memory. None: 8,192 on CUDA; on the CPU 1,024, or
-            fewer for images above 32 × 32.
+            halved when the device runs out of memory, which is remembered. None: 8,192 on CUDA; on
+            the CPU 1,024, or fewer for images above 32 × 32.
         checkpoint_every_s: seconds between checkpoints.
         noise_measurements: of the gradient noise at every evaluation point (PROTOCOL.md 19), each
             as dear as a step; 0: none.
@@ -70,7 +71,7 @@ class TorchTrainer:
         self._device = _device(device, self._world)
         self._data_dir = data_dir
         self._datasets: dict[str, LoadedDataset] = {}
-        self._most_samples: dict[str, int] = {}
+        self._fitting = FittingSamples(self._device)
         self._micro_batch = micro_batch
         self._checkpoint_every_s = checkpoint_every_s
         self._noise_measurements = noise_measurements
@@ -127,11 +128,14 @@ class TorchTrainer:
 
     def _run(self, trial: TrialSpec, control: Control) -> TrialResult:
         run, options = self._begin(trial, control)
+        planned = options.most_samples
         try:
             return run.to_end()
         finally:
             run.close()
-            self._most_samples[trial.model] = options.most_samples
+            if options.most_samples < planned:
+                size = self._loaded(trial.dataset).dataset.info.image_size
+                self._fitting.remember(trial, size, options.most_samples)
 
     def _begin(self, trial: TrialSpec, control: Control) -> tuple[TrialRun, RunOptions]:
         """Set the trial up on all ranks or on none: one that failed would leave others waiting."""
@@ -139,7 +143,7 @@ class TorchTrainer:
         failure: LarsSweepError | None = None
         try:
             loaded = self._loaded(trial.dataset)
-            options = self._options(trial.model, loaded.dataset.info.image_size)
+            options = self._options(trial, loaded.dataset.info.image_size)
             begun = TrialRun(trial, control, self._world, loaded, options), options
         except LarsSweepError as error:
             failure = error
@@ -156,7 +160,7 @@ class TorchTrainer:
             self._datasets[dataset] = loaded
         return self._datasets[dataset]
 
-    def _options(self, model: str, image_size: int) -> RunOptions:
+    def _options(self, trial: TrialSpec, image_size: int) -> RunOptions:
         samples = self._micro_batch or _CUDA_SAMPLES
         if self._micro_batch is None and self._device.type == "cpu":
             # No error tells that a host is out of memory: stay far below, in number of pixels.
@@ -165,7 +169,7 @@ class TorchTrainer:
             device=self._device,
             dtype=self._dtype,
             checkpoint_every_s=self._checkpoint_every_s,
-            most_samples=self._most_samples.get(model, samples),
+            most_samples=self._fitting.most(trial, image_size, samples),
             noise_measurements=self._noise_measurements,
         )
 

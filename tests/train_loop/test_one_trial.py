@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import math
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from lars_sweep.data.jpeg import encode
 from lars_sweep.errors import DataError, TrainError
 from lars_sweep.train import TorchTrainer
 from lars_sweep.train.batches import LoadedBatch
+from lars_sweep.train.fitting import FittingSamples
 from lars_sweep.train.numerics import supported
 from lars_sweep.train.step import GradientStep
 
@@ -114,6 +116,7 @@ def test_a_micro_batch_that_does_not_fit_is_halved_for_good(
     options = {"device": "cpu", "threads": 1, "checkpoint_every_s": 0}
     planned = run_traced(TorchTrainer(**options, micro_batch=12), tiny_trial(), tmp_path / "a")
     monkeypatch.setattr(GradientStep, "_loss", small_memory)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     trainer = TorchTrainer(**options, micro_batch=42)
     halved = run_traced(trainer, tiny_trial(), tmp_path / "b")
     # 42 and 21 (18 in whole atoms) do not fit; 10 means single atoms.
@@ -123,15 +126,40 @@ def test_a_micro_batch_that_does_not_fit_is_halved_for_good(
     tried.clear()
     run_traced(trainer, tiny_trial(), tmp_path / "c")
     assert set(tried) == {6}
+    # Another process learns it from the file, for this network on this device alone.
+    tried.clear()
+    run_traced(TorchTrainer(**options, micro_batch=42), tiny_trial(), tmp_path / "d")
+    assert set(tried) == {6}
+    (remembered,) = (tmp_path / "cache/lars-sweep").glob("*.json")
+    (known,) = json.loads(remembered.read_text()).items()
+    assert known == (f"cpu, torch {torch.__version__}: small_alexnet_bn at 8, fp32", 10)
+    # A file that is no JSON counts as no file.
+    remembered.write_text("{")
+    tried.clear()
+    run_traced(TorchTrainer(**options, micro_batch=42), tiny_trial(), tmp_path / "e")
+    assert tried[:2] == [42, 18]
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    fitting = FittingSamples(torch.device("cpu"))
+    fitting.remember(tiny_trial(), 8, 10)
+    assert fitting.most(tiny_trial(), 8, 42) == 10
+    assert fitting.most(tiny_trial(), 8, 5) == 5
+    assert fitting.most(tiny_trial(model="small_alexnet"), 8, 42) == 42
 
 
 def test_an_atom_that_does_not_fit_is_an_error(
-    trainer: TorchTrainer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(self: GradientStep, batch: LoadedBatch) -> torch.Tensor:
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(GradientStep, "_loss", no_memory)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(TrainError, match="one atom of bn_batch = 6 samples does not fit"):
         TorchTrainer(device="cpu", threads=1).train(tiny_trial(), ScriptedControl())
 
