@@ -28,16 +28,24 @@ from lars_sweep.rundir.turns import turn
 logger = logging.getLogger(__name__)
 
 PART_TRIALS = 256
+"""Of a full part; sealing all merges smaller ones."""
 _ORDER: tuple[TableName, ...] = ("layers", "curves", "outcomes")
 
 
-def seal(run: RunDir, trial_ids: Sequence[str]) -> None:
+def seal(run: RunDir, trial_ids: Sequence[str], *, wait: bool = True) -> bool:
     """Write these loose outcomes into one part, then remove their small files.
 
     Ids that are not loose (any more) are passed over.
+
+    Args:
+        run: the run directory.
+        trial_ids: at most PART_TRIALS.
+        wait: False: do nothing, and return False, if another process is sealing.
     """
-    with _turn(run):
-        _seal(run, trial_ids)
+    with _turn(run, wait=wait) as is_ours:
+        if is_ours:
+            _seal(run, trial_ids)
+    return is_ours
 
 
 def seal_all(run: RunDir) -> None:
@@ -50,8 +58,8 @@ def seal_all(run: RunDir) -> None:
         _merge_small_parts(run)
 
 
-def _turn(run: RunDir) -> AbstractContextManager[None]:
-    return turn(run.path / "parts" / "turn.json")
+def _turn(run: RunDir, *, wait: bool = True) -> AbstractContextManager[bool]:
+    return turn(run.path / "parts" / "turn.json", wait=wait)
 
 
 def _seal(run: RunDir, trial_ids: Sequence[str]) -> None:

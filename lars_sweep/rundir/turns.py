@@ -22,8 +22,12 @@ POLL_S = 0.02
 
 
 @contextlib.contextmanager
-def turn(path: Path) -> Iterator[None]:
-    """Wait until nobody else holds ``path``, then hold it.
+def turn(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold ``path`` as soon as nobody else does; yields whether it is held.
+
+    Args:
+        path: names the work.
+        wait: False: go on without the turn, and yield False, if another one holds it.
 
     Raises:
         RunError: it cannot be written.
@@ -31,6 +35,7 @@ def turn(path: Path) -> Iterator[None]:
     me = this_worker(uuid.uuid4().hex, job_id="", executor="local")
     content = publish.to_json_bytes(asdict(me))
     seen: tuple[str, float] = ("", 0.0)
+    held = True
     while path.exists() or not publish.publish_new(path, content):
         holder = _holder(path)
         if holder is None:
@@ -39,10 +44,13 @@ def turn(path: Path) -> Iterator[None]:
             seen = holder.worker_id, time.monotonic()
         if is_gone(holder) or time.monotonic() - seen[1] > PATIENCE_S:
             path.unlink(missing_ok=True)
-        else:
+        elif wait:
             time.sleep(POLL_S)
+        else:
+            held = False
+            break
     try:
-        yield
+        yield held
     finally:
         holder = _holder(path)
         if holder is not None and holder.worker_id == me.worker_id:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import lars_sweep
 from lars_sweep.errors import RunError, WorldLost
 from lars_sweep.outcomes.loose import publish_outcome
-from lars_sweep.outcomes.seal import PART_TRIALS, seal, seal_all
+from lars_sweep.outcomes.seal import seal, seal_all
 from lars_sweep.rundir import claims, requests, workers
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.claims import Claim, Release
@@ -39,6 +39,8 @@ from lars_sweep.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
+SEAL_EVERY = 64
+"""Finished trials of one worker: few, so that the next trial need not wait long."""
 IDLE_S = 150.0
 """A SLURM worker that finds nothing to take waits so long for trials of dead workers: two looks."""
 IDLE_LOOK_S = 5.0
@@ -107,8 +109,8 @@ class WorkerProcess:
             if taken is None:
                 break
             self._run_trial(*taken)
-            if len(self._unsealed) >= PART_TRIALS:
-                self._seal_own()
+            if len(self._unsealed) >= SEAL_EVERY:
+                self._seal_own(wait=False)
         if self._source.all_finished():
             seal_all(self.run)
             self._drop_points()
@@ -228,9 +230,9 @@ class WorkerProcess:
             self._record = replace(self._record, trials_done=self._record.trials_done + 1)
             self.run.drop_checkpoints(queued.trial_id)
 
-    def _seal_own(self) -> None:
-        seal(self.run, self._unsealed)
-        self._unsealed = []
+    def _seal_own(self, *, wait: bool = True) -> None:
+        if seal(self.run, self._unsealed, wait=wait):
+            self._unsealed = []
 
     def _drop_points(self) -> None:
         if self.plan.is_adaptive:

@@ -53,6 +53,15 @@ def test_a_holder_elsewhere_is_given_some_time(
         assert time.monotonic() - begin >= 0.2
 
 
+def test_one_need_not_wait(tmp_path: Path) -> None:
+    path = tmp_path / "turn"
+    with turn(path) as first, turn(path, wait=False) as second:
+        assert (first, second) == (True, False)
+        assert path.exists()
+    with turn(path, wait=False) as third:
+        assert third
+
+
 def test_an_error_ends_the_turn(tmp_path: Path) -> None:
     with pytest.raises(KeyError), turn(tmp_path / "turn"):
         raise KeyError

@@ -52,10 +52,10 @@ def test_a_worker_that_starts_while_all_is_taken_ends(run: RunDir) -> None:
     assert finish(run) == "no trial to take"
 
 
-def test_finished_trials_are_sealed_256_at_a_time(
+def test_finished_trials_are_sealed_some_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lars_sweep.worker.worker.PART_TRIALS", 5)
+    monkeypatch.setattr("lars_sweep.worker.worker.SEAL_EVERY", 5)
     run = make_run(tmp_path)
     loose: list[int] = []
 
