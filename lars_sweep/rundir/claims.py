@@ -103,11 +103,14 @@ class Release:
 
 def release(
     directory: Path, claim: Claim, reason: str, *, cause: Cause | None = None, nodes: str = ""
-) -> None:
-    """Give the trial back: others may take the next attempt. The first to say why is believed."""
+) -> bool:
+    """Give the trial back: others may take the next attempt.
+
+    The first to say why is believed; False if another was.
+    """
     content = {"cause": cause, "reason": reason, "at": time.time(), "nodes": nodes}
     path = directory / f"{claim.trial_id}.{claim.attempt}.released"
-    publish.publish_new(path, publish.to_json_bytes(content))
+    return publish.publish_new(path, publish.to_json_bytes(content))
 
 
 def read_release(directory: Path, trial_id: str, attempt: int) -> Release | None:

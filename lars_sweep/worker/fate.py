@@ -132,7 +132,8 @@ class Fates:
             cause = _CAUSES.get(earlier[0], Cause.REQUEUED) if earlier else Cause.REQUEUED
             return Fate(free=free, cause=cause, nodes=worker.nodes)
         cause = _CAUSES.get(job.state) or EXITS.get(job.exit_status or 0) or self._from_log(worker)
-        return Fate(free=free, cause=cause, reason=f"SLURM: {job.state}", nodes=worker.nodes)
+        reason = f"{cause} (SLURM: {job.state})"
+        return Fate(free=free, cause=cause, reason=reason, nodes=worker.nodes)
 
     def _from_log(self, worker: Worker) -> Cause:
         return cause_in_log(log_tail(self._run, worker.job_id))

@@ -7,18 +7,16 @@ from pathlib import Path
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.layout import RunDir
 
+_OUT_OF_MEMORY = ("oom_kill", "oom-kill", ": Out Of Memory")
 _WORDS = (
-    ("oom_kill", Cause.OUT_OF_MEMORY_HOST),
-    ("oom-kill", Cause.OUT_OF_MEMORY_HOST),
     ("DUE TO NODE FAILURE", Cause.NODE_FAILED),
     ("DUE TO PREEMPTION", Cause.PREEMPTED),
     ("DUE TO JOB REQUEUE", Cause.REQUEUED),
     ("DUE TO TIME LIMIT", Cause.TIMED_OUT),
-    ("CANCELLED AT", Cause.CANCELLED),
     ("No space left on device", Cause.DISK),
     ("Disk quota exceeded", Cause.DISK),
 )
-"""What slurmstepd writes into the log of a job that it ends."""
+"""What srun and slurmstepd write into the log of a job that they end."""
 
 TAIL_BYTES = 4096
 
@@ -40,6 +38,11 @@ def log_tail(run: RunDir, job_id: str) -> str:
 
 
 def cause_in_log(text: str) -> Cause:
-    """Which end a job's last words tell, the newest of them; KILLED if none."""
+    """Which end a job's last words tell, the newest of them; KILLED if none.
+
+    Memory comes first: srun ends the other ranks for it, and says that too.
+    """
+    if any(word in text for word in _OUT_OF_MEMORY):
+        return Cause.OUT_OF_MEMORY_HOST
     last, cause = max((text.rfind(word), cause) for word, cause in _WORDS)
     return cause if last >= 0 else Cause.KILLED

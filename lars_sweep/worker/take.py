@@ -20,13 +20,28 @@ class TrialSource:
     """Takes trials for one worker. Nothing here is shared; the directory decides."""
 
     def __init__(
-        self, run: RunDir, plan: Plan, worker_id: str, *, fates: Callable[[], Fates]
+        self,
+        run: RunDir,
+        plan: Plan,
+        worker_id: str,
+        *,
+        fates: Callable[[], Fates],
+        died: Callable[[Fate], None] = lambda fate: None,
     ) -> None:
-        """Args: ``fates`` makes the judge of one pass over all claims."""
+        """Begin.
+
+        Args:
+            run: the run directory.
+            plan: its plan.
+            worker_id: who takes the trials.
+            fates: makes the judge of one pass over all claims.
+            died: told of each attempt that was found dead here, and by nobody before.
+        """
         self._run = run
         self._plan = plan
         self._worker_id = worker_id
         self._fates = fates
+        self._died = died
         self._may_own = True
         self._queue: Sequence[QueuedTrial] = plan.queue
         self._cursor = 0
@@ -141,7 +156,8 @@ class TrialSource:
             if dead is None:
                 return None
             reason = fate.reason or fate.cause
-            claims.release(directory, dead, reason, cause=fate.cause, nodes=fate.nodes)
+            if claims.release(directory, dead, reason, cause=fate.cause, nodes=fate.nodes):
+                self._died(fate)
         claim = claims.take(directory, trial_id, holding.attempt + 1, self._worker_id)
         return None if claim is None or self._was_sealed(claim) else claim
 

@@ -26,12 +26,12 @@ from lars_sweep.worker.canary import sing
 from lars_sweep.worker.control import PruneRule, TrialControl
 from lars_sweep.worker.effort import effort_of
 from lars_sweep.worker.ending import NO_WORK_LEFT, JobEnd
-from lars_sweep.worker.fate import Fates
+from lars_sweep.worker.fate import Fate, Fates
 from lars_sweep.worker.look import look
 from lars_sweep.worker.order import WorkOrder
 from lars_sweep.worker.place import Place
 from lars_sweep.worker.provenance import git_commit
-from lars_sweep.worker.record import Provenance, make_outcome
+from lars_sweep.worker.record import Effort, Provenance, make_outcome
 from lars_sweep.worker.retry import cause_of, earlier_releases, may_retry
 from lars_sweep.worker.take import TrialSource
 from lars_sweep.worker.trainers import make_trainer
@@ -75,7 +75,9 @@ class WorkerProcess:
             restarts=place.restarts,
             nodes=place.nodes,
         )
-        self._source = TrialSource(self.run, self.plan, self._record.worker_id, fates=self._judge)
+        self._source = TrialSource(
+            self.run, self.plan, self._record.worker_id, fates=self._judge, died=self._note_death
+        )
         self._over: str | None = None
         self._unsealed: list[str] = []
         hardware = self.trainer.hardware
@@ -139,7 +141,7 @@ class WorkerProcess:
         logger.info("trial %s (%s), attempt %d", queued.trial_id, queued.stratum, claim.attempt)
         trial = self.plan.trial(queued)
         if not may_retry(earlier := earlier_releases(self.run, claim), self._retry):
-            self._fail(queued, trial, claim, earlier[-1].reason, earlier[-1].cause)
+            self._give_up(queued, trial, claim, earlier[-1])
             return
         control = TrialControl(
             self.run,
@@ -161,7 +163,7 @@ class WorkerProcess:
             elif result.status == "interrupted":
                 self._give_back(claim, control, result.signal)
             else:
-                self._publish(queued, trial, claim, result)
+                self._publish(queued, trial, effort_of(self.run, claim), result)
                 requests.note_success(self.run)
         except (RunError, WorldLost):
             raise  # the run directory or the world itself fails: no other trial would fare better
@@ -191,40 +193,42 @@ class WorkerProcess:
         if claims.is_superseded(self.run.claims, claim):
             return  # its files may have been taken from under it
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        cause = cause_of(error)
-        nodes = self._record.nodes
+        cause, nodes = cause_of(error), self._record.nodes
         failed = Release(cause=cause, reason=reason, at=time.time(), nodes=nodes)
         if may_retry([*earlier_releases(self.run, claim), failed], self._retry):
             claims.release(self.run.claims, claim, reason, cause=cause, nodes=nodes)
-            self._count(reason, cause)
-            return
-        self._fail(queued, trial, claim, reason, cause)
+        else:
+            effort = effort_of(self.run, claim)
+            self._publish(queued, trial, effort, _nothing_done("ok"), failure=reason)
+        self._count(failed.cause, failed.reason)
 
-    def _fail(
-        self, queued: QueuedTrial, trial: TrialSpec, claim: Claim, reason: str, cause: Cause | None
-    ) -> None:
-        """Close a trial that is not tried again."""
-        self._publish(queued, trial, claim, _nothing_done("ok"), failure=reason)
-        self._count(reason, cause)
+    def _give_up(self, queued: QueuedTrial, trial: TrialSpec, claim: Claim, last: Release) -> None:
+        """Close a trial whose attempts ended too often; this claim is no attempt of its own."""
+        effort = replace(effort_of(self.run, claim), attempts=claim.attempt - 1)
+        self._publish(queued, trial, effort, _nothing_done("ok"), failure=last.reason)
 
-    def _count(self, reason: str, cause: Cause | None) -> None:
+    def _note_death(self, fate: Fate) -> None:
+        if fate.cause is not None and fate.cause.counts:
+            self._count(fate.cause, fate.reason)
+
+    def _count(self, cause: Cause | None, reason: str) -> None:
         """A row of like failures says something about more than these trials."""
-        # Messages differ in their details; the exception's name is what they have in common.
-        kind = f"error: {reason.split(':')[0]}" if cause is Cause.ERROR else str(cause)
+        kind = str(cause)
+        if cause is Cause.ERROR:
+            # Messages differ in their details; the exception's name is what they share.
+            kind = f"{kind} {reason.split(':')[0]}"
         requests.note_failure(self.run, kind, stop_after=self._retry.stop_after)
 
     def _publish(
         self,
         queued: QueuedTrial,
         trial: TrialSpec,
-        claim: Claim,
+        effort: Effort,
         result: TrialResult,
         *,
         failure: str | None = None,
     ) -> None:
-        outcome = make_outcome(
-            queued, trial, result, effort_of(self.run, claim), self._provenance, failure=failure
-        )
+        outcome = make_outcome(queued, trial, result, effort, self._provenance, failure=failure)
         if publish_outcome(self.run, outcome):
             self._unsealed.append(queued.trial_id)
             self._record = replace(self._record, trials_done=self._record.trials_done + 1)
