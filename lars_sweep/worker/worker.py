@@ -13,6 +13,7 @@ import lars_sweep
 from lars_sweep.errors import RunError, WorldLost
 from lars_sweep.outcomes.loose import publish_outcome
 from lars_sweep.outcomes.seal import seal, seal_all
+from lars_sweep.outcomes.store import to_tables
 from lars_sweep.rundir import claims, requests, workers
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.claims import Claim, Release
@@ -92,6 +93,7 @@ class WorkerProcess:
 
     def work(self) -> str:
         """Run trials until none is left, time is over or a stop is asked; returns why it ended."""
+        to_tables([])  # pyarrow loads pandas with its first table: now, not between two trials
         self._record = workers.beat(self.run.workers, self._record)
         reason = "error"
         try:
