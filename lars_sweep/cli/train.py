@@ -19,6 +19,10 @@ def train(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads of each rank.")
     ] = None,
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="Through torch.compile: a slow start, then often faster."),
+    ] = False,
     noise_scale: Annotated[
         int,
         typer.Option(
@@ -51,7 +55,9 @@ def train(
     from lars_sweep.worker.noise_scale import noise_scales
 
     spec = read_trial(trial)
-    trainer = TorchTrainer(data_dir=data_dir, threads=threads, noise_measurements=noise_scale)
+    trainer = TorchTrainer(
+        data_dir=data_dir, threads=threads, compiled=compiled, noise_measurements=noise_scale
+    )
     result = train_alone(trainer, spec, checkpoints)
     if result is not None:
         content = result_to_json(result)

@@ -47,6 +47,8 @@ class RunOptions:
     checkpoint_every_s: float
     most_samples: int
     """Largest micro-batch, in samples; halved for good when the device runs out of memory."""
+    compiled: bool
+    """Whether training goes through ``torch.compile``."""
     noise_measurements: int
     """At every evaluation point; 0: none."""
 
@@ -102,7 +104,9 @@ class TrialRun:
         # Only where asked for: it would convert the buffers that are float64 on purpose, too.
         self._model = model if options.dtype == torch.float32 else model.to(options.dtype)
         self._optimizer = build_optimizer(trial, self._model)
-        self._gradient_step = GradientStep(trial, self._model, self._numerics, world)
+        self._gradient_step = GradientStep(
+            trial, self._model, self._numerics, world, compiled=options.compiled
+        )
         preparation = Preparation(trial, dataset, size, self._numerics)
         self._evaluator = Evaluator(self._numerics, preparation, world, self._classes)
         parts = self._parts

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +25,18 @@ class GradientStep:
     """
 
     def __init__(
-        self, trial: TrialSpec, model: nn.Module, numerics: Numerics, world: World
+        self,
+        trial: TrialSpec,
+        model: nn.Module,
+        numerics: Numerics,
+        world: World,
+        *,
+        compiled: bool = False,
     ) -> None:
         self._trial = trial
+        # Evaluations stay uncompiled: their statistics are other objects each time. Micro-batches
+        # have two sizes at most.
+        self._forward = torch.compile(model, dynamic=False) if compiled else model
         self._model = model
         self._numerics = numerics
         self._world = world
@@ -54,7 +64,7 @@ class GradientStep:
     def _loss(self, batch: LoadedBatch) -> Tensor:
         item = batch.micro_batch
         set_atoms(self._model, Atoms(self._trial.seed, item.step, item.first_group, item.groups))
-        loss = loss_sum(self._model, batch.images, batch.labels, self._numerics)
+        loss = loss_sum(self._forward, batch.images, batch.labels, self._numerics)
         return loss / self._trial.global_batch
 
     def reduce(self, loss: Tensor) -> Tensor:
@@ -81,7 +91,9 @@ class GradientStep:
         return [p.grad for p in self._parameters if p.grad is not None]
 
 
-def loss_sum(model: nn.Module, images: Tensor, labels: Tensor, numerics: Numerics) -> Tensor:
+def loss_sum(
+    model: Callable[..., Any], images: Tensor, labels: Tensor, numerics: Numerics
+) -> Tensor:
     """() the training loss summed over the samples, in the trial's precision."""
     with numerics.autocast():
         outputs = model(images)

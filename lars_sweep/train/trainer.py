@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,12 +47,15 @@ class TorchTrainer:
             halved when the device runs out of memory, which is remembered. None: 8,192 on CUDA; on
             the CPU 1,024, or fewer for images above 32 × 32.
         checkpoint_every_s: seconds between checkpoints.
+        compiled: train through ``torch.compile``: slower to start, often faster then. Rounds
+            otherwise, so it is part of the machine's shape. Needs a C++ compiler.
         noise_measurements: of the gradient noise at every evaluation point (PROTOCOL.md 19), each
             as dear as a step; 0: none.
         dtype: of weights and images; float64 is for verification and slow.
 
     Raises:
-        TrainError: there is no such device, or the other ranks cannot be reached.
+        TrainError: there is no such device, no compiler where one is needed, or the other ranks
+            cannot be reached.
     """
 
     def __init__(
@@ -61,9 +66,15 @@ class TorchTrainer:
         threads: int | None = None,
         micro_batch: int | None = None,
         checkpoint_every_s: float = 30.0,
+        compiled: bool = False,
         noise_measurements: int = 0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        if compiled and not _has_compiler():
+            raise TrainError(
+                "compiled training needs a C++ compiler, and there is no g++, clang++ or $CXX "
+                "here; install one, or train without"
+            )
         if threads is not None:
             torch.set_num_threads(threads)
         cuda = device.startswith("cuda") if device else torch.cuda.is_available()
@@ -74,6 +85,7 @@ class TorchTrainer:
         self._fitting = FittingSamples(self._device)
         self._micro_batch = micro_batch
         self._checkpoint_every_s = checkpoint_every_s
+        self._compiled = compiled
         self._noise_measurements = noise_measurements
         self._dtype = dtype
 
@@ -170,8 +182,14 @@ class TorchTrainer:
             dtype=self._dtype,
             checkpoint_every_s=self._checkpoint_every_s,
             most_samples=self._fitting.most(trial, image_size, samples),
+            compiled=self._compiled,
             noise_measurements=self._noise_measurements,
         )
+
+
+def _has_compiler() -> bool:
+    names = (os.environ.get("CXX"), "g++", "clang++")
+    return any(name is not None and shutil.which(name) for name in names)
 
 
 def _device(name: str | None, world: World) -> torch.device:

@@ -25,7 +25,7 @@ SURFACE = {
     "collect": "RUN --out --table",
     "export": "RUN --to-optuna",
     "report": "RUN --out",
-    "train": "TRIAL --data-dir --checkpoints --threads --noise-scale",
+    "train": "TRIAL --data-dir --checkpoints --threads --compile --noise-scale",
     "doctor": "--run-dir --data-dir --json",
     "data": "",
     "data show": "NAME --data-dir --json",

@@ -224,3 +224,29 @@ def test_bf16_keeps_weights_and_losses_in_float32(trainer: TorchTrainer, tmp_pat
     half = run_traced(trainer, tiny_trial(precision="bf16"), tmp_path / "bf16")
     assert {t.dtype for t in half.weights.values()} == {torch.float32}
     assert 1e-5 < disagreement(full, half) < math.inf
+
+
+def test_compiled_training_is_the_same_mathematics(
+    trainer: TorchTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Traced as for a compiler, then run by torch: seconds instead of minutes.
+    plain_compile, compiled = torch.compile, []
+
+    def traced(model: torch.nn.Module, **options: bool) -> object:
+        compiled.append(options)
+        return plain_compile(model, backend="eager", **options)
+
+    monkeypatch.setattr(torch, "compile", traced)
+    trial = tiny_trial(steps=4, base_lr=0.1)
+    options = {"device": "cpu", "threads": 1, "checkpoint_every_s": 0, "dtype": torch.float64}
+    eager = run_traced(TorchTrainer(**options), trial, tmp_path / "eager")
+    other = run_traced(TorchTrainer(**options, compiled=True), trial, tmp_path / "compiled")
+    assert compiled == [{"dynamic": False}]
+    assert disagreement(eager, other) < 1e-9
+
+
+def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(TrainError, match="needs a C\\+\\+ compiler"):
+        TorchTrainer(device="cpu", compiled=True)
