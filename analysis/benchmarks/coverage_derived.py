@@ -5,7 +5,7 @@
 writes analysis/results/coverage/derived.json. "from rows" runs the whole chain (PROTOCOL.md 15):
 seeds x LRs of every (batch, epochs) -> flat top -> joint steps fit -> epochs to a target. Whether
 an interval covers is decided by the confidence at the truth, which is what its ends are made of;
-the widths come from the first 100 repetitions.
+the widths come from the first 40 repetitions.
 """
 
 from __future__ import annotations
@@ -13,21 +13,30 @@ from __future__ import annotations
 import numpy as np
 from coverage_common import Gate, main
 
-from lars_sweep.fit.average import AveragedFit, average, confidence_above, scan, target_answer
+from lars_sweep.fit.average import (
+    AveragedFit,
+    average,
+    confidence_above,
+    confidence_of_replicates,
+    scan,
+    target_answer,
+)
 from lars_sweep.fit.critical_batch import CriticalBatch, StepsToTarget, fit_critical_batch
 from lars_sweep.fit.edges import Design, find_edges
 from lars_sweep.fit.engine import Data, Noise
 from lars_sweep.fit.noise_scale import estimate_noise_scale, noise_parts
 from lars_sweep.fit.steps import steps_forms
+from lars_sweep.fit.tuned import SHARED_BIAS
 
 MODULES = (
     "linear", "engine", "forms", "average", "steps", "flat_top", "edges", "sigma", "critical_batch",
-    "fieller", "noise_scale",
+    "fieller", "noise_scale", "tuned",
 )  # fmt: skip
-WIDTHS = 100
+WIDTHS = 40
+CHUNK = 100
 
 HALVES = {f"B_half, exponent {alpha}": alpha for alpha in (0.8, 0.9, 1.0, 1.1, 1.3)}
-NOISE_SCALES = {f"noise scale {b:g} at batch 512": b for b in (128.0, 1024.0, 4096.0)}
+NOISE_SCALES = {f"noise scale {b:g} at batch 512": b for b in (512.0, 4096.0, 20480.0)}
 TARGETS = {
     "epochs to target, exponential truth": "exp",
     "epochs to target, power-law truth": "power",
@@ -96,31 +105,42 @@ def true_epochs(kind: str) -> float:
 
 
 def _targets(
-    kind: str, y: np.ndarray, weights: np.ndarray, noise: list[Noise]
+    kind: str,
+    y: np.ndarray,
+    weights: np.ndarray,
+    variance: np.ndarray,
+    nu: float,
+    shared_bias: float = 0.0,
 ) -> dict[str, object]:
     batch, _, steps = cells()
     x = np.stack([steps, batch], axis=-1)
-    epochs = true_epochs(kind)
-    here = np.array([[epochs * SAMPLES / TARGET_BATCH, TARGET_BATCH]])
-    coarse = np.append(np.exp2(np.arange(8.0, 20.0, 1 / 4)), np.inf)
-    covered, widths = [], []
-    for i in range(len(y)):
+    forms = steps_forms(Data(x=x, y=y[0], weights=weights[0]), 10.0)
+    here = np.array([[true_epochs(kind) * SAMPLES / TARGET_BATCH, TARGET_BATCH]])
+    shared = shared_bias * np.sqrt(np.mean(variance[:, None] / weights, axis=1))
+    confidence = np.concatenate(
+        [
+            confidence_of_replicates(
+                forms, (x, y[i : i + CHUNK], weights[i : i + CHUNK]), (variance[i : i + CHUNK], nu),
+                here, TARGET, shared[i : i + CHUNK],
+            )
+            for i in range(0, len(y), CHUNK)
+        ]
+    )  # fmt: skip
+    covered = (confidence >= 0.025) & (confidence <= 0.975)
+    widths = []
+    for i in range(min(WIDTHS, len(y))):
+        noise = Noise(variance=float(variance[i]), nu=nu, source="replicates")
         data = Data(x=x, y=y[i], weights=weights[i])
-        averaged = average(steps_forms(data, 10.0), data, noise[i])
-        confidence = confidence_above(averaged, noise[i], here, np.array([TARGET]))[0]
-        covered.append(0.025 <= confidence <= 0.975)
-        if i < WIDTHS:
+        averaged = average(forms, data, noise, float(shared[i]))
 
-            def climb(
-                at: np.ndarray, curve: AveragedFit = averaged, sd: Noise = noise[i]
-            ) -> np.ndarray:
-                points = np.stack([at, np.full(len(at), float(TARGET_BATCH))], axis=-1)
-                return confidence_above(curve, sd, points, np.full(len(at), TARGET))
+        def climb(at: np.ndarray, curve: AveragedFit = averaged, sd: Noise = noise) -> np.ndarray:
+            points = np.stack([at, np.full(len(at), float(TARGET_BATCH))], axis=-1)
+            return confidence_above(curve, sd, points, np.full(len(at), TARGET))
 
-            answer = target_answer(*scan(climb, coarse), 0.0, "steps")
-            interval = answer.interval
-            widths.append(np.inf if interval is None else interval.map(np.log2).width)
-    return _report(covered, widths, "octaves")
+        coarse = np.append(np.exp2(np.arange(8.0, 20.0, 1 / 4)), np.inf)
+        interval = target_answer(*scan(climb, coarse), 0.0, "steps").interval
+        widths.append(np.inf if interval is None else interval.map(np.log2).width)
+    return _report(list(covered), widths, "octaves")
 
 
 def targets(kind: str, repetitions: int, rng: np.random.Generator) -> dict[str, object]:
@@ -130,8 +150,8 @@ def targets(kind: str, repetitions: int, rng: np.random.Generator) -> dict[str, 
     mean = truth_curve(kind, steps, batch)[:, None]
     draws = mean + rng.normal(0, SIGMA, (repetitions, n, seeds))
     variance = draws.var(axis=2, ddof=1).mean(axis=1)
-    noise = [Noise(variance=float(v), nu=n * (seeds - 1), source="replicates") for v in variance]
-    return _targets(kind, draws.mean(axis=2), np.full((repetitions, n), float(seeds)), noise)
+    counts = np.full((repetitions, n), float(seeds))
+    return _targets(kind, draws.mean(axis=2), counts, variance, float(n * (seeds - 1)))
 
 
 def chain(kind: str, repetitions: int, rng: np.random.Generator) -> dict[str, object]:
@@ -151,9 +171,9 @@ def chain(kind: str, repetitions: int, rng: np.random.Generator) -> dict[str, ob
         weights.append(1.0 / found.plateau_se**2)
         variances.append(own)
     variance = np.mean(variances, axis=0)
-    nu = len(batch) * 6 * (seeds - 1)
-    noise = [Noise(variance=float(v), nu=nu, source="replicates") for v in variance]
-    return _targets(kind, np.array(y).T, np.array(weights).T * variance[:, None], noise)
+    counts = np.array(weights).T * variance[:, None]
+    nu = float(len(batch) * 6 * (seeds - 1))
+    return _targets(kind, np.array(y).T, counts, variance, nu, SHARED_BIAS)
 
 
 def _report(covered: list[bool], widths: list[float], unit: str) -> dict[str, object]:

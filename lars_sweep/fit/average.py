@@ -15,7 +15,16 @@ import numpy as np
 from scipy import stats
 
 from lars_sweep.fit.answers import Answer, Interval, Kind, estimate
-from lars_sweep.fit.engine import CurveFit, Data, Noise, fit, profile_of_value
+from lars_sweep.fit.engine import (
+    CurveFit,
+    Data,
+    Noise,
+    fit,
+    fit_many,
+    profile_many,
+    profile_of_value,
+    value_of,
+)
 from lars_sweep.fit.forms import Form
 from lars_sweep.fit.linear import FloatArray
 
@@ -45,6 +54,8 @@ class AveragedFit:
     """None: neither replicate seeds, nor a stated sigma, nor three spare observations."""
     lack_of_fit_p: float | None
     """P value of the best form's residuals being as small as the replicates' noise."""
+    shared_se: float = 0.0
+    """Standard error that all observations share, as of a bias; no curve through them shows it."""
 
     @property
     def best(self) -> CurveFit:
@@ -73,7 +84,9 @@ class AveragedFit:
         return float(n * np.log(curve.rss / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1))
 
 
-def average(forms: Sequence[Form], data: Data, noise: Noise | None) -> AveragedFit:
+def average(
+    forms: Sequence[Form], data: Data, noise: Noise | None, shared_se: float = 0.0
+) -> AveragedFit:
     """Fit every form and weigh them.
 
     A form with as many parameters as there are observations is left out (unless all have): any
@@ -84,6 +97,7 @@ def average(forms: Sequence[Form], data: Data, noise: Noise | None) -> AveragedF
         data: observations, weights in units of replicate seeds.
         noise: variance of one seed from replicates or the user; None: from the residuals of the
             best form that leaves three spare observations.
+        shared_se: standard error common to all observations.
     """
     fitted = [fit(form, data) for form in forms]
     allowed = max(min(curve.k for curve in fitted), len(data.y) - 1)
@@ -93,11 +107,17 @@ def average(forms: Sequence[Form], data: Data, noise: Noise | None) -> AveragedF
         usable = [(found, rss) for found, rss in residual if found is not None and rss > 0]
         noise = min(usable, key=lambda item: item[0].variance)[0] if usable else None
         equal = np.full(len(fits), 1.0 / len(fits))
-        return AveragedFit(fits=fits, weights=equal, noise=noise, lack_of_fit_p=None)
+        return AveragedFit(
+            fits=fits, weights=equal, noise=noise, lack_of_fit_p=None, shared_se=shared_se
+        )
     criterion = np.array([curve.rss / noise.variance + 2.0 * curve.k for curve in fits])
     weights = np.exp(-0.5 * (criterion - criterion.min()))
     averaged = AveragedFit(
-        fits=fits, weights=weights / weights.sum(), noise=noise, lack_of_fit_p=None
+        fits=fits,
+        weights=weights / weights.sum(),
+        noise=noise,
+        lack_of_fit_p=None,
+        shared_se=shared_se,
     )
     return dataclasses.replace(averaged, lack_of_fit_p=_lack_of_fit(averaged.best, noise))
 
@@ -121,17 +141,59 @@ def confidence_above(
     """Averaged confidence (m,) that the curve at ``at[i]`` lies above ``values[i]``.
 
     ``values_se`` is the standard error of the values where they are estimates themselves: it adds
-    to the curve's own in squares.
+    to the curve's own in squares, and so does the error that the observations share.
     """
+    extra = float(np.hypot(values_se, averaged.shared_se))
     total = np.zeros(len(values))
     for curve, weight in zip(averaged.fits, averaged.weights, strict=True):
         rise = (profile_of_value(curve, at, values) - curve.rss) / noise.variance
-        root = np.sqrt(np.clip(rise, 0.0, 1e12))
         distance = curve.predict(at) - values
-        if values_se > 0:
-            root = root * np.abs(distance) / np.hypot(distance, root * values_se)
+        root = _widened(np.sqrt(np.clip(rise, 0.0, 1e12)), distance, extra)
         total += weight * noise.confidence(np.sign(distance) * root)
     return total
+
+
+def _widened(root: FloatArray, distance: FloatArray, se: float | FloatArray) -> FloatArray:
+    """Root of a deviance after an independent error ``se`` is added to the distance behind it."""
+    apart = np.abs(distance) > 0
+    scale = np.hypot(distance, root * se)
+    return np.where(apart, root * np.abs(distance) / np.where(apart, scale, 1.0), 0.0)
+
+
+def confidence_of_replicates(
+    forms: Sequence[Form],
+    data: tuple[FloatArray, FloatArray, FloatArray],
+    noise: tuple[FloatArray, float],
+    at: FloatArray,
+    value: float,
+    shared_se: FloatArray | float = 0.0,
+) -> FloatArray:
+    """`confidence_above` one value at one point for many replicates of a design at once (R,).
+
+    Args:
+        forms: the fixed set; all have fewer parameters than there are observations.
+        data: x (n, d), y (R, n), weights (R, n).
+        noise: variances of one seed (R,) and their common degrees of freedom.
+        at: the point (1, d).
+        value: what the curve may lie above.
+        shared_se: error that the observations of a replicate share (R,).
+    """
+    x, y, weights = data
+    variance, nu = noise
+    count = len(y)
+    roots, criteria = [], []
+    for form in forms:
+        theta, beta, rss = fit_many(form, x, y, weights)
+        here = np.sum(value_of(form)(theta, at[None]) * beta, axis=-1)
+        point, goal = np.broadcast_to(at, (count, at.shape[1])), np.full(count, value)
+        rise = (profile_many(form, data, value_of(form), point, goal) - rss) / variance
+        root = _widened(np.sqrt(np.clip(rise, 0.0, 1e12)), here - value, shared_se)
+        roots.append(np.sign(here - value) * root)
+        criteria.append(rss / variance + 2.0 * (theta.shape[1] + beta.shape[1]))
+    criterion = np.stack(criteria)
+    share = np.exp(-0.5 * (criterion - criterion.min(axis=0)))
+    confidence = Noise(variance=1.0, nu=nu, source="replicates").confidence(np.stack(roots))
+    return np.asarray(np.sum(share / share.sum(axis=0) * confidence, axis=0))
 
 
 def scan(

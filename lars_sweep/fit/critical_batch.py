@@ -31,7 +31,7 @@ OVERHEAD = 0.2
 _ZOOMS = 4
 # Error of log steps of a batch that did not reach the target: the usual one of those that did.
 _CENSORED_SE = 0.1
-_POINTS = 61
+_POINTS = 41
 _EXPONENT_MARGIN = 0.05
 _LIMIT = float(stats.chi2.ppf(0.95, 1))
 
@@ -267,14 +267,16 @@ def _ends(axis: FloatArray, profile: FloatArray) -> tuple[float | None, float | 
 def _overhead(surface: _Surface) -> Answer:
     """Batch at which S B is 20 % above its value at the smallest batch tested, by the fit."""
     smallest = float(surface.points.batch.min())
-    half, alpha = np.meshgrid(np.exp(surface.halves), np.exp(surface.exponents), indexing="ij")
-    grid = np.log(smallest) + np.arange(0.0, 12.0, 1 / 32)[:, None, None]
-    cost = np.logaddexp(0.0, alpha * (np.log(half) - grid)) + grid
+    half, log_alpha = np.meshgrid(surface.halves, surface.exponents, indexing="ij")
+    deviance = surface.deviance - surface.deviance.min()
+    allowed = deviance <= _LIMIT
+    half, alpha = half[allowed], np.exp(log_alpha[allowed])
+    grid = np.log(smallest) + np.arange(0.0, 12.0, 1 / 32)[:, None]
+    cost = np.logaddexp(0.0, alpha * (half - grid)) + grid
     above = cost - cost[:1] >= np.log1p(OVERHEAD)
-    position = np.where(above.any(axis=0), grid[np.argmax(above, axis=0), 0, 0], np.inf)
-    allowed = surface.deviance <= _LIMIT
-    best = position.flat[int(np.argmin(surface.deviance))]
-    low, high = position[allowed].min(), position[allowed].max()
+    position = np.where(above.any(axis=0), grid[np.argmax(above, axis=0), 0], np.inf)
+    best = float(position[np.argmin(deviance[allowed])])
+    low, high = float(position.min()), float(position.max())
     interval = Interval(
         low=float(np.exp(low)) if np.isfinite(low) else None,
         high=float(np.exp(high)) if np.isfinite(high) else None,

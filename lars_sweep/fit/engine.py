@@ -142,10 +142,12 @@ def minimise(
         values = objective(candidates)
         chosen = np.argmin(values, axis=-1)
         vertex = np.clip(best + _vertex(lattice, values) * step, low, high)
-        best = np.take_along_axis(candidates, chosen[..., None, None], axis=-2)[..., 0, :]
+        nearest = np.take_along_axis(candidates, chosen[..., None, None], axis=-2)[..., 0, :]
+        # Clipped candidates coincide: only a move of the full width is one onto the rim.
+        rim = np.any(np.abs(nearest - best) > (half_width - 0.5) * step, axis=-1)
+        best = nearest
         improved = objective(vertex[..., None, :])[..., 0] < np.min(values, axis=-1)
         best = np.where(improved[..., None], vertex, best)
-        rim = np.any(np.abs(lattice[chosen]) == half_width, axis=-1)
         step = np.where(rim[..., None], step, step / half_width)
         if np.all(step < precision * (1.0 + np.abs(best))):
             break
@@ -170,6 +172,33 @@ def _vertex(lattice: FloatArray, values: FloatArray) -> FloatArray:
     return np.where(convex[..., None], vertex, 0.0)
 
 
+def fit_many(
+    form: Form, x: FloatArray, y: FloatArray, weights: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Fit a form to replicates of one design.
+
+    Args:
+        form: the family.
+        x: (n, d).
+        y: (R, n).
+        weights: (R, n).
+
+    Returns:
+        Shapes (R, q), linear parameters (R, p) and residual sums of squares (R,).
+    """
+    feasible = form.feasible()
+
+    def solve(theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        # theta is the common grid (G, q) at first, then one lattice per replicate (R, G, q).
+        spread = theta[None] if theta.ndim == 2 else theta
+        rest = y[:, None, :] - form.offset(spread, x)
+        return constrained_lstsq(form.basis(spread, x), rest, weights[:, None, :], feasible)
+
+    theta = minimise(lambda shapes: solve(shapes)[1], form.grid(x), batch=(len(y),))
+    beta, rss = solve(theta[:, None, :])
+    return theta, beta[:, 0], rss[:, 0]
+
+
 def fit(form: Form, data: Data) -> CurveFit:
     """Fit a form by weighted least squares.
 
@@ -180,17 +209,10 @@ def fit(form: Form, data: Data) -> CurveFit:
     Returns:
         The global optimum over the form's range of shapes.
     """
+    found = fit_many(form, data.x, data.y[None], data.weights[None])
+    theta, beta, rss = (part[0] for part in found)
     feasible = form.feasible()
-
-    def objective(theta: FloatArray) -> FloatArray:
-        rest = data.y - form.offset(theta, data.x)
-        return constrained_lstsq(form.basis(theta, data.x), rest, data.weights, feasible)[1]
-
-    axes = form.grid(data.x)
-    theta = minimise(objective, axes)
-    rest = data.y - form.offset(theta, data.x)
-    beta, rss = constrained_lstsq(form.basis(theta, data.x), rest, data.weights, feasible)
-    ends = zip(form.shape, theta, axes, strict=True)
+    ends = zip(form.shape, theta, form.grid(data.x), strict=True)
     at_end = [name for name, value, axis in ends if value <= axis[0] or value >= axis[-1]]
     active = feasible.rows[feasible.active(beta)]
     at_limit = ["-".join(np.array(form.linear)[row != 0]) for row in active]
@@ -208,35 +230,56 @@ Functional = Callable[[FloatArray, FloatArray], FloatArray]
 """Coefficients (..., p) on beta of a derived number, from shapes (..., q), points (..., 1, d)."""
 
 
+def profile_many(
+    form: Form,
+    data: tuple[FloatArray, FloatArray, FloatArray],
+    functional: Functional,
+    at: FloatArray,
+    values: FloatArray,
+) -> FloatArray:
+    """Smallest RSS (m,) with ``functional(theta, at[i]) @ beta = values[i]``.
+
+    Args:
+        form: a family without offset.
+        data: x (n, d), y and weights, the latter (m, n) or (1, n) where all values share them.
+        functional: the derived number.
+        at: points (m, d).
+        values: (m,).
+    """
+    x, y, weights = data
+    feasible = form.feasible()
+
+    def objective(theta: FloatArray) -> FloatArray:
+        spread = theta[None] if theta.ndim == 2 else theta
+        rows = functional(spread, at[:, None, None, :])
+        target = np.broadcast_to(values[:, None], rows.shape[:-1])
+        basis = form.basis(spread, x)
+        return lstsq_on_line(basis, y[:, None, :], weights[:, None, :], feasible, rows, target)[1]
+
+    theta = minimise(objective, form.grid(x), batch=(len(values),), precision=_PROFILE)
+    return np.asarray(objective(theta[:, None, :])[:, 0])
+
+
+def value_of(form: Form) -> Functional:
+    """The curve's value as a functional."""
+
+    def value(theta: FloatArray, point: FloatArray) -> FloatArray:
+        return np.asarray(form.basis(theta, point)[..., 0, :])
+
+    return value
+
+
 def profile_of_functional(
     curve: CurveFit, functional: Functional, at: FloatArray, values: FloatArray
 ) -> FloatArray:
-    """Smallest RSS (m,) with ``functional(theta, at[i]) @ beta = values[i]``; at (m, d)."""
-    form, data, feasible = curve.form, curve.data, curve.form.feasible()
-
-    def objective(theta: FloatArray) -> FloatArray:
-        # theta is the common grid (G, q) at first, then one lattice per value (m, G, q).
-        spread = theta[None] if theta.ndim == 2 else theta
-        rows = np.stack(
-            [functional(spread[min(i, len(spread) - 1)], at[i : i + 1]) for i in range(len(values))]
-        )
-        rest = data.y - form.offset(spread, data.x)
-        target = np.broadcast_to(values[:, None], rows.shape[:-1])
-        return lstsq_on_line(
-            form.basis(spread, data.x), rest, data.weights, feasible, rows, target
-        )[1]
-
-    theta = minimise(objective, form.grid(data.x), batch=(len(values),), precision=_PROFILE)
-    return np.asarray(objective(theta[:, None, :])[:, 0])
+    """`profile_many` of one set of data; at (m, d), values (m,)."""
+    data = (curve.data.x, curve.data.y[None], curve.data.weights[None])
+    return profile_many(curve.form, data, functional, at, values)
 
 
 def profile_of_value(curve: CurveFit, at: FloatArray, values: FloatArray) -> FloatArray:
     """Smallest RSS (m,) of curves through ``(at[i], values[i])``; forms without an offset."""
-
-    def value(theta: FloatArray, point: FloatArray) -> FloatArray:
-        return np.asarray(curve.form.basis(theta, point)[..., 0, :])
-
-    return profile_of_functional(curve, value, at, values)
+    return profile_of_functional(curve, value_of(curve.form), at, values)
 
 
 def profile_of_linear(curve: CurveFit, index: int, values: FloatArray) -> FloatArray:

@@ -105,7 +105,7 @@ def steps_fit(
 def fit_cells(table: Tuned, samples: float, noise: Noise | None, chance: float) -> StepsFit:
     """`steps_fit` from tuned cells; samples is N."""
     data = table.data()
-    averaged = average(steps_forms(data, chance), data, noise)
+    averaged = average(steps_forms(data, chance), data, noise, table.shared_se)
     critical, laws = _critical(averaged)
     return StepsFit(
         cells=table,

@@ -54,7 +54,7 @@ def test_edges_cover_in_400_repetitions(benchmark, scenario: str) -> None:  # ty
         assert side["holds"]["unbounded"], side
 
 
-@pytest.mark.parametrize("scenario", ["B_half, exponent 0.9", "noise scale 1024 at batch 512"])
+@pytest.mark.parametrize("scenario", ["B_half, exponent 0.9", "noise scale 4096 at batch 512"])
 def test_derived_intervals_cover_in_100_repetitions(benchmark, scenario: str) -> None:  # type: ignore[no-untyped-def]
     assert benchmark("derived").run(scenario, 100)["holds"]["coverage"]
 
