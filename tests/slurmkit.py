@@ -214,5 +214,22 @@ def job_log(run: RunDir, job_id: str) -> str:
     return "\n".join(p.read_text(errors="replace") for p in run.logs.glob(f"{job_id}_*_log.out"))
 
 
+def pids(job_id: str, rank: int) -> list[int]:
+    """Processes of one rank of a job; all nodes are this machine."""
+    array, _, task = job_id.partition("_")
+    wanted = {f"SLURM_ARRAY_JOB_ID={array}", f"SLURM_ARRAY_TASK_ID={task}", f"SLURM_PROCID={rank}"}
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                environ = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if wanted <= set(environ) and b"lars_sweep.worker" in command:
+                found.append(int(entry.name))
+    return found
+
+
 def state_of(site: Site, job_id: str) -> State:
     return site.lab.state(job_id).state

@@ -10,6 +10,7 @@ from lars_sweep.cli.results import collect, export, report
 from lars_sweep.cli.status import cancel, status
 from lars_sweep.cli.talk import configure_logging
 from lars_sweep.cli.train import train
+from lars_sweep.cli.trials import gc, logs, prune, why
 
 app = typer.Typer(
     name="lars-sweep",
@@ -39,7 +40,8 @@ def _options(
 
 
 for command in (
-    plan, launch, resume, status, cancel, collect, export, report, train, doctor
+    plan, launch, resume, status, why, logs, prune, cancel, gc, collect, export, report, train,
+    doctor,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(data, name="data", help="Look at, fetch and pack data sets.")

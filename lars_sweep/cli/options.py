@@ -27,4 +27,5 @@ Profile = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Workers alive at a time [default: profile].")
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show progress, then write the report.")]

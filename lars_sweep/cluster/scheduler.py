@@ -7,6 +7,7 @@ forgotten after the site's MinJobAge (300 s by default).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -151,6 +152,28 @@ def jobs_named(names: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> dict[st
         raise SchedulerError(f"squeue did not answer: {done.stderr.strip() or 'no message'}")
     rows = (line.strip().split("|") for line in done.stdout.splitlines())
     return {name: array for array, name in rows}
+
+
+def down_nodes(nodes: str, *, timeout_s: float = TIMEOUT_S) -> list[str]:
+    """Those of a host list that are not in order; empty if all are, or nobody says."""
+    states = "down,drain,fail,maint,no_respond,unknown"
+    try:
+        done = _run(
+            ("sinfo", "-h", "-N", f"--nodes={nodes}", f"--states={states}", "-o", "%N"), timeout_s
+        )
+    except SchedulerError:
+        return []
+    return sorted(set(done.stdout.split()))
+
+
+def exclude_nodes(arrays: Sequence[str], nodes: Iterable[str]) -> None:
+    """Keep waiting jobs off nodes, where SLURM's commands exist; jobs look for themselves too."""
+    for array in arrays:
+        with contextlib.suppress(SchedulerError):
+            _run(
+                ("scontrol", "update", f"JobId={array}", f"ExcNodeList={','.join(sorted(nodes))}"),
+                TIMEOUT_S,
+            )
 
 
 def max_array_size(*, timeout_s: float = TIMEOUT_S) -> int:

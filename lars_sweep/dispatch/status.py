@@ -5,9 +5,10 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from lars_sweep.dispatch.alive import is_live, present_workers
+from lars_sweep.dispatch.notes import interruptions, job_counts, notes
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import claims, requests, workers
 from lars_sweep.rundir.claims import Holding
@@ -65,6 +66,12 @@ class RunStatus:
     eta_s: float | None
     """Estimated; None when no worker is alive or no trial has finished."""
     stopping: bool
+    interrupted_by: Mapping[str, int] = field(default_factory=dict)
+    """Why interrupted trials are: cause → how many."""
+    jobs: Mapping[str, int] = field(default_factory=dict)
+    """SLURM's jobs of the run: state, with the reason in brackets → how many."""
+    notes: Sequence[str] = ()
+    """What a user should know or do."""
 
     @property
     def trials(self) -> int:
@@ -94,7 +101,9 @@ def run_status(run: RunDir) -> RunStatus:
     rows = load_table(run, "outcomes", columns).to_pylist()
     for row in rows:
         held.pop(str(row["trial_id"]), None)
-    strata = _strata(plan, _queue(run, plan), rows, _states(run, held, alive))
+    states = _states(run, held, alive)
+    strata = _strata(plan, _queue(run, plan), rows, states)
+    interrupted = [trial_id for trial_id, state in states.items() if state == "interrupted"]
     left = _device_s_left(strata, rows)
     spent = sum(row["device_s"] for row in rows) + sum(_spent_now(run, worker) for worker in alive)
     devices = sum(worker.devices for worker in alive)
@@ -111,6 +120,9 @@ def run_status(run: RunDir) -> RunStatus:
         device_h_left=None if left is None else left / 3600,
         eta_s=left / devices if left is not None and devices else None,
         stopping=requests.stop_requested(run),
+        interrupted_by=interruptions(run, view, held, interrupted),
+        jobs=job_counts(view),
+        notes=tuple(notes(run, view)),
     )
 
 

@@ -26,6 +26,7 @@ from lars_sweep.rundir.launches import (
     record_jobs,
 )
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.nodes import excluded
 from lars_sweep.worker.canary import forget, verdict
 from lars_sweep.worker.look import look
 from lars_sweep.worker.order import WorkOrder
@@ -64,7 +65,9 @@ def submit_workers(
         job_ids = tuple(_submit(run, profile, order, launch.workers))
         return record_jobs(run, replace(launch, job_ids=job_ids, through=True))
     canary = profile.canary and not verdict_is_good(run)
-    return submit_arrays(run, launch, profile, order, canary=canary, exclude="")
+    return submit_arrays(
+        run, launch, profile, order, canary=canary, exclude=",".join(sorted(excluded(run)))
+    )
 
 
 def work_order(

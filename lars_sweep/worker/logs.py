@@ -1,4 +1,4 @@
-"""What a SLURM job has written, and which end its last words tell."""
+"""What a job has written, and which end its last words tell."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ TAIL_BYTES = 4096
 
 
 def log_files(run: RunDir, job_id: str) -> list[Path]:
-    """Logs of a SLURM job, one per rank, rank 0 first."""
-    found = run.logs.glob(f"{job_id}_*_log.out")
+    """Logs of a job, one per rank, rank 0 first."""
+    found = [*run.logs.glob(f"{job_id}_*_log.out"), *run.logs.glob(f"{job_id}/*_log.out")]
     return sorted(found, key=lambda path: int(path.name.split("_")[-2]))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lars_sweep.rundir import requests, workers
+from lars_sweep.cluster.hosts import expand_hosts
+from lars_sweep.rundir import nodes, requests, workers
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.patience import patience
 from lars_sweep.study.plan import load_plan
@@ -19,6 +20,8 @@ def is_needed(run: RunDir, order: WorkOrder, job_id: str, place: Place) -> str:
         return "the run was cancelled"
     if (reason := requests.breaker(run)) is not None:
         return f"circuit breaker: {reason}"
+    if here := nodes.excluded(run) & set(expand_hosts(place.nodes)):
+        return f"excluded for this run: {', '.join(sorted(here))}"
     mine = workers.this_worker(
         "", job_id=job_id, executor=order.executor, restarts=place.restarts, nodes=place.nodes
     )

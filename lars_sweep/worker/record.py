@@ -63,7 +63,7 @@ def make_outcome(
         "params": json.dumps(dict(queued.params), sort_keys=True),
         "status": "failed" if failure else result.status,
         "cause": failure or result.cause,
-        **_setting(trial),
+        **setting_columns(trial),
         "lr_peak": result.lr_peak,
         "lr_integral": result.lr_integral,
         "epochs_done": result.steps_done * trial.global_batch / trial.samples,
@@ -88,7 +88,7 @@ def make_outcome(
     )
 
 
-def _setting(trial: TrialSpec) -> dict[str, object]:
+def setting_columns(trial: TrialSpec) -> dict[str, object]:
     """Columns that repeat the trial's fields, in the terms of the schema."""
     lr_excluded = trial.base_lr if trial.lr_excluded is None else trial.lr_excluded
     poly = trial.schedule == "poly"

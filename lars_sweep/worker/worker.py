@@ -10,13 +10,16 @@ import uuid
 from dataclasses import replace
 
 import lars_sweep
+from lars_sweep.cluster.hosts import expand_hosts
+from lars_sweep.cluster.scheduler import down_nodes, exclude_nodes
 from lars_sweep.errors import RunError, WorldLost
 from lars_sweep.outcomes.loose import publish_outcome
 from lars_sweep.outcomes.seal import seal, seal_all
 from lars_sweep.outcomes.store import to_tables
-from lars_sweep.rundir import claims, requests, workers
+from lars_sweep.rundir import claims, nodes, requests, workers
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.claims import Claim, Release
+from lars_sweep.rundir.launches import read_launches
 from lars_sweep.rundir.layout import RunDir, open_run
 from lars_sweep.rundir.patience import patience
 from lars_sweep.spec.trainer import Signal, Trainer, TrialResult
@@ -142,7 +145,10 @@ class WorkerProcess:
     def _run_trial(self, queued: QueuedTrial, claim: Claim) -> None:
         logger.info("trial %s (%s), attempt %d", queued.trial_id, queued.stratum, claim.attempt)
         trial = self.plan.trial(queued)
-        if not may_retry(earlier := earlier_releases(self.run, claim), self._retry):
+        earlier = earlier_releases(self.run, claim)
+        if earlier and earlier[-1].cause is not None and earlier[-1].cause.is_hardware:
+            self._blame(earlier[-1], claim)
+        if not may_retry(earlier, self._retry):
             self._give_up(queued, trial, claim, earlier[-1])
             return
         control = TrialControl(
@@ -195,10 +201,10 @@ class WorkerProcess:
         if claims.is_superseded(self.run.claims, claim):
             return  # its files may have been taken from under it
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        cause, nodes = cause_of(error), self._record.nodes
-        failed = Release(cause=cause, reason=reason, at=time.time(), nodes=nodes)
+        cause, where = cause_of(error), self._record.nodes
+        failed = Release(cause=cause, reason=reason, at=time.time(), nodes=where)
         if may_retry([*earlier_releases(self.run, claim), failed], self._retry):
-            claims.release(self.run.claims, claim, reason, cause=cause, nodes=nodes)
+            claims.release(self.run.claims, claim, reason, cause=cause, nodes=where)
         else:
             effort = effort_of(self.run, claim)
             self._publish(queued, trial, effort, _nothing_done("ok"), failure=reason)
@@ -212,6 +218,15 @@ class WorkerProcess:
     def _note_death(self, fate: Fate) -> None:
         if fate.cause is not None and fate.cause.counts:
             self._count(fate.cause, fate.reason)
+
+    def _blame(self, last: Release, claim: Claim) -> None:
+        """A node whose hardware fails again gets no more workers of this run."""
+        culprits = down_nodes(last.nodes) or expand_hosts(last.nodes)
+        attempt = f"{claim.trial_id}.{claim.attempt}"
+        limit = self._retry.exclude_node_after
+        if nodes.note_failure(self.run, culprits, attempt, exclude_after=limit):
+            arrays = [array for launch in read_launches(self.run) for array in launch.job_ids]
+            exclude_nodes(arrays, nodes.excluded(self.run))
 
     def _count(self, cause: Cause | None, reason: str) -> None:
         """A row of like failures says something about more than these trials."""

@@ -15,6 +15,7 @@ from devcluster.configuration import limits_memory
 from slurmkit import (
     Site,
     finished,
+    pids,
     releases,
     rows,
     science,
@@ -47,23 +48,6 @@ def test_two_nodes_of_two_ranks_give_the_same_bits_twice(at: At) -> None:
 
 def _cpu(run: RunDir) -> str:
     return str(rows(run)[0]["device"]).removeprefix("4 × ")
-
-
-def pids(job_id: str, rank: int) -> list[int]:
-    """Processes of one rank of a job; all nodes are this machine."""
-    array, _, task = job_id.partition("_")
-    wanted = {f"SLURM_ARRAY_JOB_ID={array}", f"SLURM_ARRAY_TASK_ID={task}", f"SLURM_PROCID={rank}"}
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                environ = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
-                command = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if wanted <= set(environ) and b"lars_sweep.worker" in command:
-                found.append(int(entry.name))
-    return found
 
 
 def two_ranks(site: Site, text: str = "") -> tuple[RunDir, Worker]:

@@ -1,0 +1,62 @@
+"""Removing what a run no longer needs: checkpoints and attempt logs of sealed trials, old logs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lars_sweep.outcomes.store import load_table
+from lars_sweep.rundir import publish, workers
+from lars_sweep.rundir.layout import RunDir
+
+LEFT_BEHIND_S = 3600.0
+"""A temporary file of this age belongs to no living writer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Garbage:
+    """What can go, or went."""
+
+    files: int
+    size_bytes: int
+
+
+def collect_garbage(run: RunDir, *, older_than_s: float, dry_run: bool = False) -> Garbage:
+    """Remove checkpoints and evaluation logs of finished trials, and logs of ended jobs.
+
+    Args:
+        run: the run directory.
+        older_than_s: job logs younger than this stay, in seconds.
+        dry_run: only count.
+    """
+    files = size = 0
+    for path in _garbage(run, older_than_s):
+        try:
+            size += path.stat().st_size
+            if not dry_run:
+                path.unlink()
+        except FileNotFoundError:
+            continue  # a worker removed it
+        files += 1
+    return Garbage(files=files, size_bytes=size)
+
+
+def _garbage(run: RunDir, older_than_s: float) -> Iterator[Path]:
+    done = {row["trial_id"] for row in load_table(run, "outcomes", ["trial_id"]).to_pylist()}
+    for directory in (run.path / "checkpoints").iterdir():
+        if directory.name in done:
+            yield from (path for path in directory.rglob("*") if path.is_file())
+    for log in (run.path / "attempts").iterdir():
+        if log.name.partition(".")[0] in done:
+            yield log
+    now = time.time()
+    at_work = {w.job_id for w in workers.read_workers(run.workers) if not w.ended}
+    for log in run.logs.rglob("*"):
+        job = "_".join(log.name.split("_")[:2])
+        if log.is_file() and job not in at_work and now - log.stat().st_mtime > older_than_s:
+            yield log
+    for path in run.path.rglob(f"{publish.TEMPORARY_PREFIX}*"):
+        if path.is_file() and now - path.stat().st_mtime > LEFT_BEHIND_S:
+            yield path

@@ -1,0 +1,48 @@
+"""What a user should know about a run beside its numbers: the queue, and what stands in the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from lars_sweep.cluster.jobs import State
+from lars_sweep.rundir import nodes, requests
+from lars_sweep.rundir.claims import Holding
+from lars_sweep.rundir.layout import RunDir
+from lars_sweep.worker.canary import verdict
+from lars_sweep.worker.fate import Fates
+from lars_sweep.worker.look import View
+
+
+def job_counts(view: View) -> dict[str, int]:
+    """SLURM's jobs by state, those that wait by their reason; successors in line are left out."""
+    words = Counter(
+        f"{seen.job.state} ({seen.job.reason})"
+        if waits and seen.job.reason
+        else str(seen.job.state)
+        for seen in view.jobs.values()
+        for waits in [seen.job.state in (State.PENDING, State.REQUEUED)]
+        if seen.job.reason != "JobArrayTaskLimit"
+    )
+    return dict(words.most_common())
+
+
+def interruptions(
+    run: RunDir, view: View, held: Mapping[str, Holding], trials: Iterable[str]
+) -> dict[str, int]:
+    """Why these trials were interrupted."""
+    fates = Fates(run, view)
+    causes = Counter(str(fates.of(t, held[t]).cause or "its worker is gone") for t in trials)
+    return dict(causes.most_common())
+
+
+def notes(run: RunDir, view: View) -> Iterator[str]:
+    """One sentence per thing that needs attention."""
+    if (reason := requests.breaker(run)) is not None:
+        yield f"circuit breaker: {reason}; mend it, then `lars-sweep resume {run.path}`"
+    if failed := verdict(run):
+        yield f"the canary failed, no worker was released: {failed}"
+    if bad := sorted(nodes.excluded(run)):
+        yield f"excluded nodes: {', '.join(bad)}"
+    if view.trouble:
+        yield f"{view.trouble}; what is said about jobs is old"
