@@ -23,8 +23,8 @@ from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir.layout import RunDir, open_run
 from lars_sweep.rundir.workers import is_gone, read_workers
 
-POINTS = "space.base_lr={log = [0.001, 10], points = 500}"
-"""2,000 trials of the no-op trainer: some ten seconds and more."""
+POINTS = "space.base_lr={log = [0.001, 10], points = 2000}"
+"""8,000 trials of the no-op trainer: far more than the tests wait for."""
 PATIENCE_S = 60.0
 
 
