@@ -7,6 +7,7 @@ import typer
 
 from lars_sweep.cli.options import (
     DataDir,
+    DryRun,
     Profile,
     Run,
     RunDirOption,
@@ -31,6 +32,7 @@ def launch(
     workers: Workers = None,
     data_dir: DataDir = None,
     wait: Wait = False,
+    dry_run: DryRun = False,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Only train two tiny steps of each setting, here.")
     ] = False,
@@ -52,7 +54,11 @@ def launch(
     made = plan_of(sweep, set_ or (), data_dir)
     cost = plan_cost(made, example_trials(made))
     refuse_over_budget(made, cost)
-    run = create_run(run_dir or Path("runs") / made.spec.name, plan_content(made, trainer=trainer))
+    path = run_dir or Path("runs") / made.spec.name
+    if dry_run:
+        _preview(path, profile, workers, example_trials(made))
+        return
+    run = create_run(path, plan_content(made, trainer=trainer))
     say(
         f"run {run.path}: {plural(cost.trials, 'trial')} in "
         f"{len(cost.strata)} strata, {cost.images:,} images"
@@ -81,6 +87,32 @@ def resume(
     _start(opened, profile, workers, data_dir)
     if wait:
         _wait_and_report(opened)
+
+
+def _preview(
+    path: Path,
+    profile: str,
+    workers: int | None,
+    trials: "dict[str, list[TrialSpec]]",
+) -> None:
+    from lars_sweep.cli.talk import plural, print_table, say
+    from lars_sweep.cluster.layout import worker_limit
+    from lars_sweep.cluster.loading import load_profile
+    from lars_sweep.dispatch.preview import layouts, sbatch_text
+
+    chosen = load_profile(profile)
+    print_table(
+        ("stratum", "batch", "nodes", "ranks/node", "micro-batch", "accumulation", "idle ranks"),
+        [
+            (x.stratum, x.global_batch, x.nodes, x.ranks_per_node, x.micro_batch, x.accumulation,
+             x.idle_ranks)
+            for x in layouts(chosen, trials)
+        ],
+    )  # fmt: skip
+    count = min(sum(map(len, trials.values())), workers or worker_limit(chosen))
+    if chosen.executor == "slurm":
+        print(sbatch_text(path.resolve(), chosen, count))
+    say(f"nothing was submitted; without --dry-run it would be {plural(count, 'worker')}")
 
 
 def _smoke(trials: "Iterable[TrialSpec]", data_dir: Path | None) -> None:

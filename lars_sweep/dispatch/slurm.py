@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,13 +44,8 @@ class WorkerExecutor(SlurmExecutor):
     Pickles of arguments and results are what breaks when a job is requeued while it writes them.
     """
 
-    def __init__(self, run: RunDir, profile: Profile) -> None:
-        if not self.affinity() > 0:
-            raise LaunchError(
-                f"profile {profile.name}: no srun on this machine: launch from a login node of the "
-                "cluster, or use --profile local"
-            )
-        super().__init__(folder=run.logs, python=profile.environment.python)
+    def __init__(self, logs: Path, profile: Profile) -> None:
+        super().__init__(folder=logs, python=profile.environment.python)
         self._profile = profile
         self.update_parameters(**submitit_parameters(profile), stderr_to_stdout=True)
 
@@ -78,6 +74,11 @@ class WorkerExecutor(SlurmExecutor):
         self.parameters["map_count"] = tasks
         return f"{worker} {shlex.quote(str(order))}"
 
+    @classmethod
+    def affinity(cls) -> int:
+        """Without SLURM, texts can still be made; `send` says what is missing."""
+        return 1
+
     def text(self, command: str) -> str:
         """What ``sbatch`` reads."""
         return str(self._make_submission_file_text(command, ""))
@@ -88,6 +89,11 @@ class WorkerExecutor(SlurmExecutor):
         Raises:
             LaunchError: sbatch refused, in its own words.
         """
+        if shutil.which("sbatch") is None:
+            raise LaunchError(
+                f"profile {self._profile.name}: no sbatch on this machine: launch from a login "
+                "node of the cluster, or use --profile local"
+            )
         try:
             with outside_of_jobs():
                 job: Any = self._submit_command(command)
@@ -104,7 +110,7 @@ def submit_arrays(
     Raises:
         LaunchError: SLURM took none.
     """
-    executor = WorkerExecutor(run, profile)
+    executor = WorkerExecutor(run.logs, profile)
     path = order_path(run, launch)
     order.save(path)
     if canary:

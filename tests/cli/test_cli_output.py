@@ -90,6 +90,7 @@ def test_status(cli: Here, half_done: RunDir) -> None:
         "        3       60.00\n"
         "8/12 done, 0 running, 0 images/s, 0.00 device-h, ETA -\n"
         "workers: 0 alive, 0 lost; stopping\n"
+        "interrupted: 1 cancelled\n"
     )
 
 
