@@ -12,14 +12,24 @@ def doctor(
     directory: Annotated[
         Path, typer.Option("--run-dir", help="Where runs would be written.")
     ] = Path("runs"),
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Also a cluster, from a job on two nodes.")
+    ] = None,
     data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
-    """Check Python, libraries, the file system under the runs, and data sets."""
+    """Check Python, libraries, the file system under the runs, data sets, and a cluster."""
     from lars_sweep.cli.talk import print_json, print_table
     from lars_sweep.dispatch.doctor import check_all
 
     checks = check_all(directory, data_dir)
+    if profile is not None:
+        from lars_sweep.cluster.loading import load_profile
+        from lars_sweep.dispatch.cluster_doctor import check_cluster
+
+        chosen = load_profile(profile)
+        if chosen.executor == "slurm":
+            checks += check_cluster(chosen, directory, data_dir)
     if json_:
         print_json([check.to_json() for check in checks])
     else:

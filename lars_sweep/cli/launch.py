@@ -47,6 +47,7 @@ def launch(
     from lars_sweep.rundir.layout import create_run
     from lars_sweep.study.cost import example_trials, plan_cost
     from lars_sweep.study.plan import plan_content
+    from lars_sweep.worker.code import snapshot
 
     if smoke:
         _smoke(smoke_trials_of(sweep, set_ or (), data_dir), data_dir)
@@ -59,6 +60,7 @@ def launch(
         _preview(path, profile, workers, example_trials(made))
         return
     run = create_run(path, plan_content(made, trainer=trainer))
+    snapshot(run, made.model_sources)
     say(
         f"run {run.path}: {plural(cost.trials, 'trial')} in "
         f"{len(cost.strata)} strata, {cost.images:,} images"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -179,11 +178,22 @@ def exclude_nodes(arrays: Sequence[str], nodes: Iterable[str]) -> None:
 def max_array_size(*, timeout_s: float = TIMEOUT_S) -> int:
     """Most tasks of one array; SLURM's default if the controller does not say."""
     try:
-        done = _run(("scontrol", "show", "config"), timeout_s)
-    except SchedulerError:
+        return int(configuration(timeout_s=timeout_s)["MaxArraySize"])
+    except (SchedulerError, KeyError, ValueError):
         return DEFAULT_ARRAY_SIZE
-    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
-    return int(match[1]) if match else DEFAULT_ARRAY_SIZE
+
+
+def configuration(*, timeout_s: float = TIMEOUT_S) -> dict[str, str]:
+    """The controller's configuration, as ``scontrol show config`` prints it.
+
+    Raises:
+        SchedulerError: it did not answer.
+    """
+    done = _run(("scontrol", "show", "config"), timeout_s)
+    if done.returncode:
+        raise SchedulerError(f"scontrol did not answer: {done.stderr.strip() or 'no message'}")
+    pairs = (line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    return {name.strip(): value.strip() for name, value in pairs}
 
 
 def _reason(words: str, reason: str) -> str:

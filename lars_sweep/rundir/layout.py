@@ -12,6 +12,7 @@ workers/             one heartbeat file per worker
 launches/            what was submitted when
 orders/              what SLURM jobs read when they start
 scheduler/           what SLURM last said about the run's jobs; who asked when
+code/                the user's own modules, as they were at the launch
 requests/            stop and prune, asked by the user
 logs/  report/
 """

@@ -37,6 +37,15 @@ def module_source_hash(reference: str) -> str:
     Raises:
         SpecError: not of this form, no such module, or the module has no source file.
     """
+    return hashlib.sha256(module_source(reference).read_bytes()).hexdigest()
+
+
+def module_source(reference: str) -> Path:
+    """The source file of the module; nothing is executed.
+
+    Raises:
+        SpecError: as `module_source_hash`.
+    """
     module, _ = _split(reference)
     origin = _find(reference, module).origin
     if origin is None or not origin.endswith(".py"):
@@ -44,7 +53,7 @@ def module_source_hash(reference: str) -> str:
             f"{reference}: module {module} has no source file (found {origin or 'a folder'}); its "
             "hash is part of the trial's identity, so give a module that is one .py file"
         )
-    return hashlib.sha256(Path(origin).read_bytes()).hexdigest()
+    return Path(origin)
 
 
 def load_object(reference: str) -> Callable[..., Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 import uuid
 from dataclasses import replace
@@ -25,7 +24,7 @@ from lars_sweep.rundir.patience import patience
 from lars_sweep.spec.trainer import Signal, Trainer, TrialResult
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.plan import Plan, QueuedTrial, load_plan
-from lars_sweep.worker import exits
+from lars_sweep.worker import code, exits
 from lars_sweep.worker.canary import sing
 from lars_sweep.worker.control import PruneRule, TrialControl
 from lars_sweep.worker.effort import effort_of
@@ -306,12 +305,10 @@ def work(order: WorkOrder, *, job_id: str, place: Place | None = None) -> str:
     Raises:
         RunError: the run directory cannot be used (gone, full, of another version).
     """
-    for entry in reversed(order.import_path):
-        if entry not in sys.path:
-            sys.path.insert(0, entry)
     place = place or Place()
     ending = JobEnd(order.time_limit_s, notice_s=order.preemption.notice_s)
     run = open_run(order.run)
+    code.use(run, load_plan(run).model_sources, order.import_path)
     trainer = make_trainer(run.trainer, order)
     ending.listen()
     if order.executor == "slurm":

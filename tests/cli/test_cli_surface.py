@@ -30,7 +30,7 @@ SURFACE = {
     "export": "RUN --to-optuna",
     "report": "RUN --out",
     "train": "TRIAL --data-dir --checkpoints --threads --compile --noise-scale",
-    "doctor": "--run-dir --data-dir --json",
+    "doctor": "--run-dir --profile --data-dir --json",
     "data": "",
     "data show": "NAME --data-dir --json",
     "data get": "NAME --directory",

@@ -1,0 +1,174 @@
+"""``doctor --profile``: what the cluster says of itself, and a probe on two of its nodes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lars_sweep.cluster.profile import Profile
+from lars_sweep.cluster.scheduler import configuration, query_jobs
+from lars_sweep.dispatch.doctor import Check
+from lars_sweep.dispatch.slurm import WorkerExecutor, cancel_arrays
+from lars_sweep.errors import LarsSweepError
+
+PROBE_S = 600.0
+"""How long the probe may wait in the queue and run."""
+CLOCK_S = 2.0
+"""Clocks further apart than this spoil times in logs and reports."""
+TIME_LIMIT_MIN = 5
+
+
+def check_cluster(profile: Profile, directory: Path, data_dir: Path | None) -> Iterator[Check]:
+    """Checks of a SLURM profile: the controller's configuration, then a job on two nodes."""
+    try:
+        settings = configuration()
+    except LarsSweepError as error:
+        yield Check(name="scheduler", ok=False, found=str(error), advice="run on a login node")
+        return
+    yield from _configured(profile, settings)
+    yield from _probed(profile, directory, data_dir)
+
+
+def _configured(profile: Profile, settings: Mapping[str, str]) -> Iterator[Check]:
+    version = settings.get("SLURM_VERSION", "unknown")
+    yield Check(name="scheduler", ok=True, found=f"SLURM {version}")
+    accounting = "none" not in settings.get("AccountingStorageType", "none")
+    yield Check(
+        name="accounting",
+        ok=True,
+        found="sacct answers" if accounting else "none: squeue only",
+        advice="" if accounting else "exit statuses come from logs",
+    )
+    size = int(settings.get("MaxArraySize", "1001"))
+    enough = size > profile.successors
+    yield Check(
+        name="MaxArraySize",
+        ok=enough,
+        found=str(size),
+        advice="" if enough else f"at most {size} jobs follow each other: lower `successors`",
+        needed=False,
+    )
+    told = "preempt_send_user_signal" in settings.get("SlurmctldParameters", "")
+    yield Check(
+        name="preemption",
+        ok=told or profile.preemption.signal == "TERM",
+        found="sends the job's own signal" if told else "sends SIGTERM only",
+        advice="" if told else 'set preemption.signal = "TERM"',
+        needed=False,
+    )
+
+
+def _probed(profile: Profile, directory: Path, data_dir: Path | None) -> Iterator[Check]:
+    folder = directory.resolve() / f".probe-{uuid.uuid4().hex[:8]}"
+    folder.mkdir(parents=True)
+    nodes = max(2, profile.job.nodes)
+    shape = profile.model_copy(
+        update={
+            "job": profile.job.model_copy(
+                update={"nodes": nodes, "time_limit_min": TIME_LIMIT_MIN}
+            ),
+            "preemption": profile.preemption.model_copy(update={"notice_s": 30}),
+        }
+    )
+    executor = WorkerExecutor(folder, shape)
+    executor.prepare(folder, tasks=1, name="lars-doctor", after=None, exclude="")
+    command = f"{executor.python} -u -m lars_sweep.worker.probe {folder} digits {data_dir or ''!r}"
+    try:
+        array = executor.send(command)
+    except LarsSweepError as error:
+        yield Check(name="probe", ok=False, found=str(error), advice="mend the profile")
+        return
+    try:
+        checks = list(_judged(profile, folder, array))
+    finally:
+        cancel_arrays([array])
+    if all(check.ok for check in checks):
+        shutil.rmtree(folder)  # else its log may say more
+    yield from checks
+
+
+def _judged(profile: Profile, folder: Path, array: str) -> Iterator[Check]:
+    ranks = int(max(2, profile.job.nodes)) * (
+        profile.job.gpus_per_node or profile.job.tasks_per_node or 1
+    )
+    started = time.time()
+    until = time.monotonic() + PROBE_S
+    files: list[Path] = []
+    state = None
+    while time.monotonic() < until and len(files) < ranks:
+        files = sorted(folder.glob("rank-*.json"))
+        time.sleep(0.5)
+        if time.time() - started > 5:
+            started = time.time()
+            state = query_jobs([f"{array}_0"])[f"{array}_0"]
+            if not state.state.live and len(files) < ranks:
+                break
+    found: list[dict[str, Any]] = [json.loads(path.read_bytes()) for path in files]
+    if len(found) < ranks:
+        why = f"{state.state} {state.reason}" if state else "no state"
+        yield Check(
+            name="probe", ok=False, found=f"{len(found)} of {ranks} ranks answered; job: {why}",
+            advice=f"see the log in {folder}",
+        )  # fmt: skip
+        return
+    hosts = sorted({str(rank["node"]) for rank in found})
+    yield Check(name="probe", ok=True, found=f"{ranks} ranks on {', '.join(hosts)}")
+    yield from _files(found)
+    yield from _worlds(profile, found)
+
+
+def _files(found: list[dict[str, Any]]) -> Iterator[Check]:
+    for name, key in (("links seen", "sees_link_s"), ("renames seen", "sees_rename_s")):
+        late = [rank[key] for rank in found]
+        seen = all(value is not None for value in late)
+        yield Check(
+            name=name,
+            ok=seen,
+            found=f"within {max(late):.1f} s on all nodes" if seen else "not within 60 s",
+            advice="" if seen else "choose a file system that all nodes share",
+        )
+    clocks = [float(rank["clock"]) for rank in found]
+    skew = max(clocks) - min(clocks) - max(float(rank["sees_rename_s"] or 0) for rank in found)
+    yield Check(
+        name="clocks",
+        ok=skew < CLOCK_S,
+        found=f"at most {max(0.0, skew):.1f} s apart",
+        advice="" if skew < CLOCK_S else "tell the administrators: NTP",
+        needed=False,
+    )
+    tools = all(rank["scontrol"] for rank in found)
+    yield Check(
+        name="SLURM in jobs", ok=True,
+        found="scontrol is there: the last of a worker's jobs requeues itself" if tools
+        else "no scontrol: successors do all",
+    )  # fmt: skip
+    data = {str(rank["data"]) for rank in found}
+    yield Check(
+        name="data in jobs", ok=len(data) == 1 and ":" not in min(data), found="; ".join(data)
+    )
+
+
+def _worlds(profile: Profile, found: list[dict[str, Any]]) -> Iterator[Check]:
+    broken = [str(rank["world"]) for rank in found if not isinstance(rank["world"], dict)]
+    if broken:
+        yield Check(
+            name="all-reduce", ok=False, found=broken[0],
+            advice="communication.interface names the network that nodes share",
+        )  # fmt: skip
+        return
+    worlds = [rank["world"] for rank in found]
+    right = all(world["right"] for world in worlds)
+    slowest = min(world["mib_per_s"] for world in worlds)
+    yield Check(name="all-reduce", ok=right, found=f"{slowest:,.0f} MiB/s over all ranks")
+    wanted, gpus = profile.job.gpus_per_node, {world["gpus"] for world in worlds}
+    yield Check(
+        name="GPUs per node",
+        ok=gpus == {wanted},
+        found=", ".join(map(str, sorted(gpus))),
+        advice="" if gpus == {wanted} else f"the profile says {wanted}; is torch built for CUDA?",
+    )
