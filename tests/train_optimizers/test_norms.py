@@ -8,7 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lars_sweep.train.optimizers.norms import norm, norms
+from lars_sweep.train.optimizers.norms import norms
+
+
+def norm(tensor: Tensor) -> Tensor:
+    return norms([tensor])[0]
 
 
 def exact(tensor: Tensor) -> float:

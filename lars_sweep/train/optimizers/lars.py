@@ -100,8 +100,7 @@ class LARS(MomentumOptimizer):
     def _local_rates_L(self, group: Group, params: list[Tensor]) -> Tensor:
         if group["granularity"] == "frozen" and "local_rate" in self.state[params[0]]:
             return torch.stack([self.state[p]["local_rate"] for p in params])
-        w_L = norms(params)
-        g_L = norms([p.grad for p in params if p.grad is not None])
+        w_L, g_L = norms([*params, *(p.grad for p in params if p.grad is not None)]).chunk(2)
         if group["granularity"] == "network":
             w_L, g_L = (torch.linalg.vector_norm(x).expand(len(params)) for x in (w_L, g_L))
         zero_L = (w_L == 0) | (g_L == 0)

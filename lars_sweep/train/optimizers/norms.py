@@ -16,37 +16,38 @@ def norm_dtype(dtype: torch.dtype) -> torch.dtype:
 def norms(tensors: Sequence[Tensor]) -> Tensor:
     """‖t‖ of every tensor, (L,) on their device, without asking the device for a value.
 
-    On CUDA one horizontally fused reduction. On the CPU only the small tensors go that way: its
-    flat float32 sum of squares runs 0.23 % low at 38 million elements.
+    On CUDA one horizontally fused reduction. On the CPU, whose flat float32 sum of squares runs
+    0.23 % low at 38 million elements, the norm of the norms of short rows in memory order; their
+    squares are summed in float64, in one call for all tensors, as 161 of them (ResNet-50) would
+    cost a tenth of a step.
     """
     dtype = norm_dtype(tensors[0].dtype)
     if tensors[0].device.type != "cpu":
         return torch.stack(torch._foreach_norm(list(tensors), 2, dtype=dtype))
     row = _row(tensors[0].dtype)
-    small = [t for t in tensors if t.numel() <= row]
-    of_small = iter(torch._foreach_norm(small, 2, dtype=dtype) if small else ())
-    return torch.stack([norm(t) if t.numel() > row else next(of_small) for t in tensors])
+    pieces = [_row_norms(tensor, row, dtype) for tensor in tensors]
+    squares = torch.cat(pieces).double().square_()
+    lengths = torch.tensor([piece.numel() for piece in pieces])
+    return torch.segment_reduce(squares, "sum", lengths=lengths).sqrt_().to(dtype)
 
 
-def norm(tensor: Tensor) -> Tensor:
-    """‖t‖, 0-dim, as the norm of the norms of short rows in memory order."""
-    dtype, row = norm_dtype(tensor.dtype), _row(tensor.dtype)
-    flat = _flat(tensor)
-    whole = flat.numel() // row * row
-    rows = torch.linalg.vector_norm(flat[:whole].view(-1, row), dim=1, dtype=dtype)
-    rest = torch.linalg.vector_norm(flat[whole:], dtype=dtype)
-    total: Tensor = torch.linalg.vector_norm(
-        torch.cat([rows, rest.unsqueeze(0)]), dtype=torch.float64
-    )
-    return total.to(dtype)
+def _row_norms(tensor: Tensor, row: int, dtype: torch.dtype) -> Tensor:
+    """Numbers with the tensor's norm: its rows' norms, and the elements that fill no row."""
+    flat, size = _flat(tensor), tensor.numel()
+    if size < row:
+        return flat
+    rest = size % row
+    rows = (flat[:-rest] if rest else flat).view(-1, row)
+    of_rows: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=dtype)
+    return torch.cat([of_rows, flat[-rest:]]) if rest else of_rows
 
 
 def _row(dtype: torch.dtype) -> int:
-    """Elements whose flat float32 sum of squares on the CPU is right to about 3e-7.
+    """Elements whose flat float32 sum of squares on the CPU is right to about 1e-7.
 
     Half-precision values lie on a coarse grid, so that their squares round alike and drift sooner.
     """
-    return 1024 if dtype.itemsize == 2 else 16_384
+    return 1024 if dtype.itemsize == 2 else 4096
 
 
 def _flat(tensor: Tensor) -> Tensor:
