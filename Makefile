@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.installed
 SETUP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-long lint format benchmarks wheel clean help
+.PHONY: demo slurm-demo test test-long lint format benchmarks wheel clean help
 
 help:                 ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -15,6 +15,13 @@ help:                 ## What there is
 demo: $(SETUP)        ## Run the quick-start sweep and write its report
 	@$(BIN)/lars-sweep launch quickstart --run-dir $(RUN) --wait
 	@echo "The report: $(abspath $(RUN))/report/report.html"
+
+slurm-demo: $(SETUP)  ## A sweep on a SLURM cluster of 4 virtual nodes, DDP over 2 × 2 ranks (root)
+	@slurm/devcluster/up >/dev/null
+	@eval "$$(slurm/devcluster/up 2>/dev/null)" && $(BIN)/lars-sweep launch quickstart \
+		--profile devcluster --run-dir $(RUN)-slurm \
+		--set space.epochs=2 --set seeds.count=1 --set 'space.global_batch=[256,512]' --wait; \
+		status=$$?; slurm/devcluster/down --wipe; exit $$status
 
 test: $(SETUP_DEV)    ## Linters, types, layers and all tests but the long ones
 	@$(MAKE) --no-print-directory lint
@@ -40,7 +47,7 @@ wheel: $(SETUP_DEV)   ## Build the wheel
 	@$(BIN)/python -m build --wheel
 
 clean:                ## Remove what was built
-	rm -rf $(VENV) $(RUN) dist build
+	rm -rf $(VENV) $(RUN) $(RUN)-slurm dist build
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

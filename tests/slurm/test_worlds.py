@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from devcluster.configuration import limits_memory
+from runkit import worker_of
 from slurmkit import (
     Site,
     finished,
+    known,
     pids,
     releases,
     rows,
@@ -29,6 +32,7 @@ from slurmkit import (
 from lars_sweep.cluster.jobs import State
 from lars_sweep.rundir.layout import RunDir, open_run
 from lars_sweep.rundir.workers import Worker
+from lars_sweep.train import TorchTrainer
 
 pytestmark = pytest.mark.slurm
 At = Callable[[int], Site]
@@ -44,6 +48,31 @@ def test_two_nodes_of_two_ranks_give_the_same_bits_twice(at: At) -> None:
         wait_finished(run, 120)
     assert science(runs[0]) == science(runs[1])
     assert {row["device"] for row in rows(runs[0])} == {f"4 × {_cpu(runs[0])}"}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_four_workers_of_two_nodes_agree_with_the_local_run(at: At, tmp_path: Path) -> None:
+    """Same trials, same endings; the mean accuracy over eight seeds within half a point."""
+    site = at(4)
+    text = sweep_text(points=2, steps=200).replace("count = 1", "count = 8")
+    run = site.plan(text, trainer="torch")
+    profile = site.profile("canary = false", nodes=2, tasks_per_node=2, mem_gib=3.0)
+    site.submit(run, profile, 4)
+    wait_finished(run, 1200)
+    assert len({worker.array for worker in known(run)}) == 4
+    local = site.plan(text, trainer="torch", name="local")
+    worker_of(local, TorchTrainer(threads=2)).work()
+    ours, theirs = science(run), science(local)
+    assert ours.keys() == theirs.keys()
+    assert all(ours[t]["status"] == theirs[t]["status"] for t in ours)
+    # Away from the edge of stability; in pairs of one seed.
+    quiet = [t for t in ours if ours[t]["base_lr"] < 0.1]
+    differences = np.array([ours[t]["accuracy_val"] - theirs[t]["accuracy_val"] for t in quiet])
+    assert len(differences) == 8
+    half_width = 2.365 * differences.std(ddof=1) / np.sqrt(8)  # Student's t, 7 degrees of freedom
+    print(f"difference {differences.mean():.3f} ± {half_width:.3f} points over 8 seeds")
+    assert abs(differences.mean()) + half_width < 0.5
 
 
 def _cpu(run: RunDir) -> str:
