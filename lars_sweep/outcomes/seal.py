@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lars_sweep.outcomes.loose import loose_ids, read_loose
-from lars_sweep.outcomes.store import concat_unique, is_broken, sealed_ids, to_tables
+from lars_sweep.outcomes.store import concat_unique, is_broken, read_part, sealed_ids, to_tables
 from lars_sweep.outcomes.tables import TableName
 from lars_sweep.rundir import claims, publish
 from lars_sweep.rundir.failpoints import failpoint
@@ -149,7 +149,7 @@ def _merge(run: RunDir, parts: Sequence[str]) -> None:
     for table in _ORDER:
         paths = [run.parts(table) / name for name in parts]
         try:
-            pieces = [pq.read_table(p) for p in paths if table == "outcomes" or p.exists()]
+            pieces = [read_part(p) for p in paths if table == "outcomes" or p.exists()]
         except FileNotFoundError:  # another sealer was faster
             return
         tables[table] = concat_unique([to_tables([])[table], *pieces])

@@ -74,19 +74,29 @@ def is_broken(part: Path) -> bool:
 
 
 def _ids_in(part: Path) -> list[str]:
-    return [str(i) for i in pq.read_table(part, columns=["trial_id"])["trial_id"].to_pylist()]
+    return [str(i) for i in read_part(part, ["trial_id"])["trial_id"].to_pylist()]
 
 
-def part_schema(part: Path) -> pa.Schema:
-    """The schema of a part; OutcomeError if it is of a newer schema version."""
-    schema: pa.Schema = pq.read_schema(part)
-    version = int((schema.metadata or {}).get(b"lars_sweep.schema_version", b"0"))
-    if version > SCHEMA_VERSION:
-        raise OutcomeError(
-            f"{part}: schema version {version}, this lars-sweep reads up to {SCHEMA_VERSION}: "
-            "use the version that wrote it"
-        )
-    return schema
+def read_part(part: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of one part.
+
+    Args:
+        part: the file.
+        columns: only these; None: all.
+
+    Raises:
+        OutcomeError: it was written by a newer lars-sweep.
+        FileNotFoundError: it is gone: merged, or set aside.
+        pa.ArrowException: it is no (whole) Parquet file.
+    """
+    with pq.ParquetFile(part) as file:  # pq.read_table would load pandas, for half a second
+        version = int((file.schema_arrow.metadata or {}).get(b"lars_sweep.schema_version", b"0"))
+        if version > SCHEMA_VERSION:
+            raise OutcomeError(
+                f"{part}: schema version {version}, this lars-sweep reads up to {SCHEMA_VERSION}: "
+                "use the version that wrote it"
+            )
+        return file.read(columns=columns)
 
 
 def _read_parts(run: RunDir, table: TableName, columns: Sequence[str] | None) -> list[pa.Table]:
@@ -97,8 +107,7 @@ def _read_parts(run: RunDir, table: TableName, columns: Sequence[str] | None) ->
         tables = []
         for name in listed:
             try:
-                part_schema(directory / name)
-                tables.append(pq.read_table(directory / name, columns=_with_id(columns)))
+                tables.append(read_part(directory / name, _with_id(columns)))
             except FileNotFoundError:
                 continue
             except (pa.ArrowException, OSError) as error:
@@ -127,7 +136,7 @@ def concat_unique(parts: Sequence[pa.Table]) -> pa.Table | None:
 
     Two sealers may seal one trial: the rows are the same, so it does not matter which one stays.
     """
-    seen: pa.Array = pa.array([], type=pa.string())
+    seen: pa.Array = pa.nulls(0, pa.string())  # pa.array would load pandas
     pieces = []
     for part in parts:
         pieces.append(part.filter(pc.invert(pc.is_in(part["trial_id"], value_set=seen))))

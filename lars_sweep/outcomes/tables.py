@@ -46,6 +46,8 @@ def to_table(table: TableName, rows: Sequence[Mapping[str, object]]) -> pa.Table
     for row in rows:
         check_row(table, row)
     schema = arrow_schema(table)
+    if not rows:  # pa.array would load pandas
+        return pa.Table.from_arrays([pa.nulls(0, f.type) for f in schema], schema=schema)
     arrays = [
         pa.array([row[field.name] for row in rows], type=field.type, from_pandas=False)
         for field in schema
@@ -63,3 +65,8 @@ def check_row(table: TableName, row: Mapping[str, object]) -> None:
     for column in columns:
         if not column.nullable and row[column.name] is None:
             raise ValueError(f"{table}.{column.name} is null")
+
+
+def warm_up() -> None:
+    """Let pyarrow load pandas, as it does with the first array, at a moment of one's choice."""
+    pa.array([])

@@ -14,7 +14,7 @@ from lars_sweep.cluster.scheduler import down_nodes, exclude_nodes
 from lars_sweep.errors import RunError, WorldLost
 from lars_sweep.outcomes.loose import publish_outcome
 from lars_sweep.outcomes.seal import seal, seal_all
-from lars_sweep.outcomes.store import to_tables
+from lars_sweep.outcomes.tables import warm_up
 from lars_sweep.rundir import claims, nodes, requests, workers
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.claims import Claim, Release
@@ -42,7 +42,7 @@ from lars_sweep.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
-SEAL_EVERY = 64
+SEAL_EVERY = 128
 """Finished trials of one worker: few, so that the next trial need not wait long."""
 IDLE_S = 150.0
 """A SLURM worker that finds nothing to take waits so long for trials of dead workers: two looks."""
@@ -95,7 +95,7 @@ class WorkerProcess:
 
     def work(self) -> str:
         """Run trials until none is left, time is over or a stop is asked; returns why it ended."""
-        to_tables([])  # pyarrow loads pandas with its first table: now, not between two trials
+        warm_up()  # now, not between two trials
         self._record = workers.beat(self.run.workers, self._record)
         reason = "error"
         try:
