@@ -18,7 +18,7 @@ demo: $(SETUP)        ## Run the quick-start sweep and write its report
 
 slurm-demo: $(SETUP)  ## A sweep on a SLURM cluster of 4 virtual nodes, DDP over 2 × 2 ranks (root)
 	@slurm/devcluster/up >/dev/null
-	@eval "$$(slurm/devcluster/up 2>/dev/null)" && $(BIN)/lars-sweep launch quickstart \
+	@. "$$(slurm/devcluster/up 2>/dev/null | cut -d' ' -f2)" && $(BIN)/lars-sweep launch quickstart \
 		--profile devcluster --run-dir $(RUN)-slurm \
 		--set space.epochs=2 --set seeds.count=1 --set 'space.global_batch=[256,512]' --wait; \
 		status=$$?; slurm/devcluster/down --wipe; exit $$status

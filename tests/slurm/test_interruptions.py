@@ -95,13 +95,13 @@ def test_time_limit_in_mid_trial(at: At, tmp_path: Path, successors: int) -> Non
         text += WITHOUT_SCONTROL.format(folder=tmp_path)
     # SLURM sends the signal up to a minute early: at the very start of so short a job.
     text += "\n[preemption]\nnotice_s = 50"
-    run = one_worker(site, text, steps=250, time_limit_min=1)
+    run = one_worker(site, text, steps=160, time_limit_min=1)
     first = wait_running(run).trial_id
     assert first is not None
     until(lambda: [said.cause for said in releases(run, first)], "the time limit to be felt", 40)
     assert releases(run, first)[0].cause == "timed out"
     (launch,) = read_launches(run)
-    holds(run, tmp_path, first, steps=250, seconds=150)
+    holds(run, tmp_path, first, steps=160, seconds=150)
     tasks = {worker.job_id for worker in known(run)}
     assert tasks == {f"{launch.job_ids[0]}_{i}" for i in range(len(tasks))}
     assert len(tasks) > 1 if successors else tasks == {f"{launch.job_ids[0]}_0"}

@@ -160,17 +160,17 @@ def test_every_trial_is_finished_once_whatever_happens(
     trials: int,
     accidents: int,
 ) -> None:
-    monkeypatch.setenv("LARS_SWEEP_STEP_S", "0.15")
+    monkeypatch.setenv("LARS_SWEEP_STEP_S", "0.12")
     site = at(4)
     site.folder = tmpfs("size=8m")
-    run = site.plan(sweep_text(points=trials, steps=40))
+    run = site.plan(sweep_text(points=trials, steps=30))
     profile = site.profile(PROFILE, partition="low")
     site.submit(run, profile, WORKERS)
     seed = int(os.environ.get("STORM_SEED", time.time_ns() % 10_000))
     storm = Storm(site, run, profile, seed)
     began = time.monotonic()
     while storm.counts.total() < accidents and finished(run) < trials:
-        time.sleep(storm.random.uniform(0.2, 3 * trials / accidents))
+        time.sleep(storm.random.uniform(0.2, 1.5 * trials / accidents))
         storm.strike()
         storm.resume()
     deadline = time.monotonic() + 300
