@@ -18,7 +18,8 @@ from lars_sweep.cli.app import app
 SURFACE = {
     "": "--version",
     "plan": "SWEEP --set --data-dir --json --trials",
-    "launch": "SWEEP --run-dir --set --profile --workers --data-dir --wait --dry-run --smoke --trainer",
+    "launch": "SWEEP --run-dir --set --profile --workers --data-dir --wait --dry-run --smoke"
+    " --trainer",
     "resume": "RUN --profile --workers --data-dir --wait",
     "status": "RUN --json --watch",
     "why": "RUN TRIAL --json",
