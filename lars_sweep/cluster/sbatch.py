@@ -46,6 +46,8 @@ def setup_lines(profile: Profile, layout: WorkerLayout) -> list[str]:
     variables = {"OMP_NUM_THREADS": str(layout.threads)}
     if interface:
         variables |= {"NCCL_SOCKET_IFNAME": interface, "GLOO_SOCKET_IFNAME": interface}
+    if layout.gpus_per_node and layout.backend != "nccl":
+        variables["LARS_SWEEP_BACKEND"] = layout.backend
     variables |= profile.environment.variables
     exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     return [*exports, *profile.environment.setup]
@@ -54,7 +56,8 @@ def setup_lines(profile: Profile, layout: WorkerLayout) -> list[str]:
 def srun_arguments(environment: EnvironmentSection, layout: WorkerLayout) -> list[str]:
     """Arguments of the srun that starts the ranks."""
     # srun leaves the other ranks alone when one dies: they would sit in a collective for ever.
-    arguments = ["--kill-on-bad-exit=1"]
+    # Where each rank is a worker of its own the others go on.
+    arguments = ["--kill-on-bad-exit=1"] if layout.worlds == 1 else []
     if layout.cpus_per_task is not None:
         # Since SLURM 22.05 srun does not inherit it from sbatch: ranks would share one core.
         arguments.append(f"--cpus-per-task={layout.cpus_per_task}")

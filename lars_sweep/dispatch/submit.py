@@ -80,6 +80,8 @@ def work_order(
         data_dir=data_dir,
         threads=worker_layout(profile).threads,
         time_limit_s=60.0 * profile.job.time_limit_min,
+        workers_per_gpu=profile.workers_per_gpu,
+        stage=profile.data.stage,
         checkpoint_every_s=profile.checkpoint_every_s,
         import_path=tuple(import_path),
         preemption=profile.preemption,

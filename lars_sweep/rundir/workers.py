@@ -103,9 +103,9 @@ def read_workers(directory: Path) -> Sequence[Worker]:
     return sorted(workers, key=lambda worker: (worker.started_at, worker.worker_id))
 
 
-def find(directory: Path, job_id: str, restarts: int) -> Worker | None:
-    """The worker that a run of a job is; None before it has reported in."""
-    for path in directory.glob(f"{job_id}-*.json"):
+def find(directory: Path, beginning: str, restarts: int) -> Worker | None:
+    """The worker whose id begins so, in this run of its job; None before it has reported in."""
+    for path in directory.glob(f"{beginning}*.json"):
         with contextlib.suppress(FileNotFoundError):
             worker = Worker(**publish.read_json(path))  # type: ignore[arg-type]
             if worker.restarts == restarts:

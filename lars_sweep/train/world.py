@@ -25,6 +25,10 @@ from lars_sweep.errors import TrainError, WorldLost
 _PATIENCE = timedelta(days=7)
 
 
+BACKEND = "LARS_SWEEP_BACKEND"
+"""Of CUDA tensors, where NCCL does not work: gloo."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Rank and size of this process's world, and what its ranks do together."""
@@ -53,7 +57,7 @@ class World:
         if not dist.is_initialized():
             try:
                 dist.init_process_group(
-                    "cpu:gloo,cuda:nccl" if cuda else "gloo",
+                    f"cpu:gloo,cuda:{environment.get(BACKEND, 'nccl')}" if cuda else "gloo",
                     init_method=f"tcp://{address}",
                     rank=world.rank,
                     world_size=world.size,

@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from lars_sweep.errors import LarsSweepError
@@ -18,6 +19,7 @@ from lars_sweep.worker.ending import NO_WORK_LEFT
 from lars_sweep.worker.need import is_needed
 from lars_sweep.worker.order import WorkOrder
 from lars_sweep.worker.place import Place, slurm_job_id
+from lars_sweep.worker.sharing import alone
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ def run(order: WorkOrder, place: Place) -> int:
     """Be one rank of the job around us."""
     from lars_sweep.worker.worker import work
 
+    if order.workers_per_gpu > 1:
+        place = replace(place, tag=alone(order.workers_per_gpu))
     try:
         reason = work(order, job_id=slurm_job_id(), place=place)
     except LarsSweepError as error:

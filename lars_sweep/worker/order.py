@@ -25,6 +25,10 @@ class WorkOrder:
     checkpoint_every_s: float = 30.0
     import_path: tuple[str, ...] = ()
     """Directories from which the user's own modules are imported."""
+    workers_per_gpu: int = 1
+    """Above 1, each rank is a worker of its own."""
+    stage: str | None = None
+    """Where each node keeps a copy of the data; None: data are read where they are."""
     canary: bool = False
     """Only try the largest setting out."""
     preemption: PreemptionSection = field(default_factory=PreemptionSection)

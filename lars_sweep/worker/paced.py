@@ -56,7 +56,8 @@ class PacedTrainer:
 
     @property
     def leads(self) -> bool:
-        return int(os.environ.get("SLURM_PROCID", "0")) == 0
+        alone = os.environ.get("SLURM_STEP_NUM_TASKS", "1") == "1"
+        return alone or os.environ["SLURM_PROCID"] == "0"
 
     def follow(self, poll: Callable[[], Signal]) -> None:
         """Nothing to take part in: its other ranks only hold their place."""

@@ -15,6 +15,8 @@ class Place:
     """How often the job was started before."""
     nodes: str = ""
     """As in ``dgx[1-2]``."""
+    tag: str = ""
+    """What tells this worker apart from others of its job."""
     last: bool = True
     """Whether no successor follows: the last task of its array."""
 

@@ -57,13 +57,13 @@ class Watchdog(threading.Thread):
 
     Args:
         run: the run directory.
-        job_id: of the worker.
+        beginning: of the worker's id: its job's, and more where a job is several workers.
         restarts: which run of that job this is.
     """
 
-    def __init__(self, run: RunDir, job_id: str, restarts: int) -> None:
+    def __init__(self, run: RunDir, beginning: str, restarts: int) -> None:
         super().__init__(name="watchdog", daemon=True)
-        self._run, self._job_id, self._restarts = run, job_id, restarts
+        self._run, self._beginning, self._restarts = run, beginning, restarts
         self._last: Worker | None = None
         self._since = time.monotonic()
 
@@ -75,7 +75,7 @@ class Watchdog(threading.Thread):
 
     def _look(self) -> None:
         try:
-            mine = workers.find(self._run.workers, self._job_id, self._restarts)
+            mine = workers.find(self._run.workers, self._beginning, self._restarts)
         except Exception as error:  # the file system's trouble is the trainer's to report
             logger.warning("watchdog: %s", error)
             return

@@ -36,6 +36,7 @@ from lars_sweep.worker.place import Place
 from lars_sweep.worker.provenance import git_commit
 from lars_sweep.worker.record import Effort, Provenance, make_outcome
 from lars_sweep.worker.retry import cause_of, earlier_releases, may_retry
+from lars_sweep.worker.stage import staged
 from lars_sweep.worker.take import TrialSource
 from lars_sweep.worker.trainers import make_trainer
 from lars_sweep.worker.watchdog import Watchdog
@@ -72,7 +73,7 @@ class WorkerProcess:
         self._preemption = order.preemption
         self._retry = order.retry
         self._record = workers.this_worker(
-            f"{job_id}-{uuid.uuid4().hex[:8]}",
+            f"{job_id}-{place.tag}{uuid.uuid4().hex[:8]}",
             job_id=job_id,
             executor=executor,
             restarts=place.restarts,
@@ -308,11 +309,15 @@ def work(order: WorkOrder, *, job_id: str, place: Place | None = None) -> str:
     place = place or Place()
     ending = JobEnd(order.time_limit_s, notice_s=order.preemption.notice_s)
     run = open_run(order.run)
-    code.use(run, load_plan(run).model_sources, order.import_path)
+    plan = load_plan(run)
+    code.use(run, plan.model_sources, order.import_path)
+    if order.stage is not None and order.data_dir is not None:
+        data = staged(order.data_dir, order.stage, plan.spec.data.name, plan.facts.content_id)
+        order = replace(order, data_dir=data)
     trainer = make_trainer(run.trainer, order)
     ending.listen()
     if order.executor == "slurm":
-        Watchdog(run, job_id, place.restarts).start()
+        Watchdog(run, f"{job_id}-{place.tag}", place.restarts).start()
     try:
         if not trainer.leads:
             trainer.follow(ending)

@@ -14,6 +14,7 @@ from devcluster.cluster import Cluster
 from slurmkit import (
     Site,
     finished,
+    known,
     reference,
     rows,
     science,
@@ -24,10 +25,12 @@ from slurmkit import (
     wait_running,
 )
 
+from lars_sweep.cluster.loading import load_profile
 from lars_sweep.dispatch.notes import job_counts
 from lars_sweep.dispatch.prune import prune
 from lars_sweep.dispatch.status import run_status
 from lars_sweep.dispatch.stop import cancel
+from lars_sweep.dispatch.submit import submit_workers
 from lars_sweep.dispatch.why import why
 from lars_sweep.rundir import requests
 from lars_sweep.worker.look import look
@@ -155,3 +158,22 @@ def test_doctor_probes_two_nodes(at: At, tmp_path: Path) -> None:
     assert found["probe"]["found"] == f"2 ranks on {', '.join(sorted(site.lab.nodes))}"
     assert all(found[name]["ok"] for name in ("links seen", "all-reduce", "clocks", "data in jobs"))
     assert not list((tmp_path / "runs").glob(".probe-*"))
+
+
+def test_two_workers_share_a_gpu_and_data_are_staged(at: At, tmp_path: Path) -> None:
+    site = at(1)
+    original = tmp_path / "original"
+    original.mkdir()
+    (original / "images").write_text("many")
+    run = site.plan(sweep_text(points=8, steps=20))
+    keys = f'canary = false\nworkers_per_gpu = 2\n[data]\nstage = "{tmp_path}/$SLURM_JOB_ID"'
+    profile = site.profile(keys, gpus_per_node=1)
+    launch = submit_workers(run, load_profile(profile), wanted=1, data_dir=original)
+    assert launch is not None
+    wait_finished(run)
+    assert science(run) == reference(run, tmp_path)
+    both = {worker.worker_id.split("-")[1]: worker.trials_done for worker in known(run)}
+    assert both.keys() == {"r0", "r1"}
+    assert min(both.values()) > 0
+    (copy,) = tmp_path.glob("*/lars-sweep-*/images")
+    assert copy.read_text() == "many"

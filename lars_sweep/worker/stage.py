@@ -1,0 +1,78 @@
+"""One checked copy of the data on each node's own disk."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+from lars_sweep.data import describe_dataset
+from lars_sweep.errors import DataError, LarsSweepError
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+PATIENCE_S = 3600.0
+"""Ranks that wait for the copy go on without it after so long: its maker must have died."""
+
+
+def staged(data_dir: Path, stage: str, dataset: str, content_id: str) -> Path:
+    """Where this rank reads its data: the node's copy, or the original where that fails.
+
+    The first rank of a node copies; a directory made under a name of its own and renamed when it
+    is whole and has the planned content tells the others.
+
+    Args:
+        data_dir: the original.
+        stage: a folder on the node's disk; ``$VARIABLES`` are expanded.
+        dataset: the data set's name.
+        content_id: what the copy must hold.
+    """
+    place = os.path.expandvars(stage)
+    if "$" in place:
+        logger.warning("data.stage: %s is not set here: reading %s itself", place, data_dir)
+        return data_dir
+    copy = Path(place) / f"lars-sweep-{content_id}"
+    failed = copy.with_suffix(f".failed-{os.environ.get('SLURM_JOB_ID', '')}")
+    if os.environ.get("SLURM_LOCALID", "0") != "0":
+        return copy if _appears(copy, failed) else data_dir
+    try:
+        if not copy.is_dir():
+            _make(data_dir, copy, dataset, content_id)
+        return copy
+    except (OSError, LarsSweepError) as error:
+        logger.warning("no copy of the data in %s (%s): reading %s itself", place, error, data_dir)
+        failed.touch()
+        return data_dir
+
+
+def _make(data_dir: Path, copy: Path, dataset: str, content_id: str) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = copy.with_suffix(f".{uuid.uuid4().hex[:8]}")
+    began = time.monotonic()
+    try:
+        shutil.copytree(data_dir, unfinished)
+        found = describe_dataset(dataset, unfinished).content_id
+        if found != content_id:
+            raise DataError(f"the copy has content id {found}, the plan {content_id}")
+        unfinished.rename(copy)
+    except OSError:
+        if not copy.is_dir():  # another job of this node was faster
+            raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    logger.info("copied %s to %s in %.0f s", data_dir, copy, time.monotonic() - began)
+
+
+def _appears(copy: Path, failed: Path) -> bool:
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        if copy.is_dir():
+            return True
+        if failed.exists():
+            break
+        time.sleep(LOOK_S)
+    return False
