@@ -147,3 +147,31 @@ def test_a_good_canary_releases_the_workers_and_computes_nothing(at: At, tmp_pat
     assert verdict(run) == ""
     assert science(run) == reference(run, tmp_path)
     assert all(starts(run, row["trial_id"]) == [(0, 10)] for row in rows(run))
+
+
+def test_a_limit_on_submitted_jobs_shortens_the_line_of_successors(at: At, tmp_path: Path) -> None:
+    """The QOS takes ten jobs; two workers with nine successors each would be twenty."""
+    site = at(1)
+    run = site.plan(sweep_text(points=4, steps=20))
+    launch = site.submit(run, site.profile(NO_CANARY, qos="few"), 2)
+    assert launch is not None
+    assert len(launch.job_ids) == 2
+    wait_finished(run)
+    assert science(run) == reference(run, tmp_path)
+
+
+def test_a_launch_from_inside_a_job_inherits_nothing(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = at(1)
+    run, profile = site.plan(sweep_text(points=2, steps=10)), site.profile(NO_CANARY)
+    for name, value in (
+        ("SLURM_JOB_ID", "1"), ("SLURM_NTASKS", "7"), ("SLURM_PROCID", "3"),
+        ("SLURM_CPUS_PER_TASK", "9"), ("SBATCH_PARTITION", "nowhere"), ("RANK", "1"),
+    ):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    assert site.submit(run, profile, 1) is not None
+    for name in ("SLURM_JOB_ID", "SLURM_PROCID", "SBATCH_PARTITION"):
+        monkeypatch.delenv(name)
+    wait_finished(run)
+    assert {row["attempts"] for row in rows(run)} == {1}
