@@ -1,37 +1,30 @@
 """One optimizer step on the parameters of AlexNet, ResNet-50 and a small CNN.
 
-    python analysis/benchmarks/lars_step.py [--rounds 30] [--threads 2] [--sets alexnet resnet50]
+    python analysis/benchmarks/lars_step.py [--seconds 200] [--compiled] [--quick]
 
 Every round runs every variant once, in an order that changes from round to round, on the same
 weights and gradients; a ratio is to `torch.optim.SGD(fused=True)` of the same run. By bytes LARS
-needs 28 per parameter and step where fused SGD needs 20: 1.4 times as many.
+needs 28 per parameter and step where fused SGD needs 20: 1.4 times as many. One core waits for what
+it reads, not for what it writes: 20 bytes against 12, 1.67 times as many. Needs pytorch_optimizer
+and, for optax, jax; ``--compiled`` adds LARS under ``torch.compile`` (minutes to start).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import random
-import statistics
-import time
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import Step, arguments, begin, compared, finish, interleaved, surroundings
 from torch import Tensor
 
 from lars_sweep.train import LARS, SGD, build_model
 
-RESULT = Path(__file__).parent / "results" / "lars_step.json"
 REFERENCE = "torch SGD fused"
 SETS = {"alexnet": "alexnet", "resnet50": "resnet50", "small": "small_alexnet_bn"}
 LR, MOMENTUM, DECAY = 1e-6, 0.9, 5e-4
-Step = Callable[[], None]
+COMPILED = "lars_sweep LARS compiled"
 
 
 def compiled(make: Callable[[list[Tensor]], torch.optim.Optimizer]) -> Callable[..., Step]:
@@ -73,7 +66,7 @@ VARIANTS: dict[str, Callable[[list[Tensor]], Step]] = {
     ),
     "lars_sweep SGD": lambda params: SGD(params, LR, MOMENTUM, DECAY).step,
     "lars_sweep LARS": lambda params: LARS(params, LR, MOMENTUM, DECAY).step,
-    "lars_sweep LARS compiled": compiled(
+    COMPILED: compiled(
         lambda params: LARS(params, torch.tensor(LR, device=params[0].device), MOMENTUM, DECAY)
     ),
     "pytorch_optimizer LARS": library("pytorch_optimizer", "LARS", weight_decay=DECAY),
@@ -93,87 +86,42 @@ def parameter_set(name: str, device: torch.device) -> tuple[list[Tensor], list[T
     return params, gradients
 
 
-def measure(name: str, device: torch.device, rounds: int) -> dict[str, Any]:
+def measure(name: str, device: torch.device, seconds: float, *, compile: bool) -> dict[str, Any]:
     params, gradients = parameter_set(name, device)
     steps, missing = {}, {}
     for variant, make in VARIANTS.items():
+        if variant == COMPILED and not compile:
+            continue
         try:
             steps[variant] = make(params)
-            for _ in range(3):
-                timed(steps[variant], device)
         except ImportError as error:
             missing[variant] = str(error)
-    times: dict[str, list[float]] = {variant: [] for variant in steps}
-    order, shuffled = list(steps), random.Random(1)
-    for _ in range(rounds):
-        shuffled.shuffle(order)
-        for variant in order:
-            # Some libraries overwrite the gradient; everyone starts from the same caches.
-            torch._foreach_copy_([p.grad for p in params], gradients)
-            times[variant].append(timed(steps[variant], device))
+
+    def same_gradients() -> None:
+        # Some libraries overwrite them; and everyone starts from the same caches.
+        torch._foreach_copy_([p.grad for p in params if p.grad is not None], gradients)
+
     return {
         "parameters": sum(p.numel() for p in params),
         "tensors": len(params),
-        "variants": {variant: summary(t, times[REFERENCE]) for variant, t in times.items()},
+        "variants": compared(interleaved(steps, device, seconds, before=same_gradients), REFERENCE),
         "not_importable": missing,
     }
 
 
-def timed(step: Step, device: torch.device) -> float:
-    """Wall-clock milliseconds of one step, the device's work included."""
-    synchronise = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
-    synchronise()
-    start = time.perf_counter()
-    step()
-    synchronise()
-    return 1e3 * (time.perf_counter() - start)
-
-
-def summary(times: list[float], reference: list[float]) -> dict[str, float]:
-    median = statistics.median
-    return {
-        "min_ms": round(min(times), 4),
-        "median_ms": round(median(times), 4),
-        "ratio_of_min": round(min(times) / min(reference), 3),
-        "ratio_of_median": round(median(times) / median(reference), 3),
-    }
-
-
-def describe(device: torch.device) -> dict[str, Any]:
-    cpu = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
-    packages = ("torch", "numpy", "jax", "optax", "pytorch_optimizer")
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load_average_at_start": os.getloadavg()[0],
-        "versions": {package: version(package) for package in packages},
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser = arguments(__doc__, seconds=200)
     parser.add_argument("--sets", nargs="*", choices=SETS, default=list(SETS))
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--compiled", action="store_true")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    result = describe(device) | {"rounds": options.rounds, "sets": {}}
-    for name in options.sets:
-        result["sets"][name] = measure(name, device, options.rounds)
-        for variant, row in result["sets"][name]["variants"].items():
-            print(f"{name:10} {variant:26} {row}", flush=True)
-    options.out.parent.mkdir(exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
+    device = begin(options)
+    packages = ("torch", "numpy", "jax", "optax", "pytorch_optimizer")
+    result = surroundings(device, packages) | {"reference": REFERENCE, "sets": {}}
+    sets = ["small"] if options.quick else options.sets
+    for name in sets:
+        seconds = 1 if options.quick else options.seconds / len(sets)
+        result["sets"][name] = measure(name, device, seconds, compile=options.compiled)
+    finish(options, __file__, result)
 
 
 if __name__ == "__main__":

@@ -147,6 +147,7 @@ class TrialRun:
                     return self._result("diverged", cause)
                 said = self._agreed(partial(self._control.at_evaluation, evaluation))
                 signal = max(signal, said)
+                self._throughput.resume(progress.step, self._batches.wait_s)
             if signal != Signal.GO_ON and progress.step < trial.steps:
                 return self._stopped(signal)
             self._save_at_interval()
@@ -269,7 +270,6 @@ class TrialRun:
             logit_spread=train.logit_spread,
             gradient=self._weight_gradient,
         )
-        self._throughput.resume(progress.step, self._batches.wait_s)
         return evaluation, cause
 
     def _stopped(self, signal: Signal) -> TrialResult:
