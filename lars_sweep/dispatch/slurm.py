@@ -110,39 +110,76 @@ def submit_arrays(
     Raises:
         LaunchError: SLURM took none.
     """
-    executor = WorkerExecutor(run.logs, profile)
-    path = order_path(run, launch)
-    order.save(path)
-    if canary:
-        first = path.with_suffix(".canary.json")
-        replace(order, canary=True).save(first)
-        command = executor.prepare(
-            first, tasks=1, name=job_name(run, launch, CANARY), after=None, exclude=exclude
+    order.save(order_path(run, launch))
+    submission = _Submission(run, launch, profile, exclude)
+    try:
+        if canary:
+            submission.send_canary(order)
+        submission.send_workers()
+    finally:
+        launch = submission.launch
+        launch = record_jobs(run, replace(launch, workers=len(launch.job_ids), through=True))
+    return launch
+
+
+class _Submission:
+    """One launch on its way into the queue."""
+
+    def __init__(self, run: RunDir, launch: Launch, profile: Profile, exclude: str) -> None:
+        self.launch = launch
+        self._run, self._exclude = run, exclude
+        self._executor = WorkerExecutor(run.logs, profile)
+        self._tasks = tasks_per_worker(profile, launch.workers)
+
+    def send_canary(self, order: WorkOrder) -> None:
+        """Submit the job whose success releases the workers."""
+        path = order_path(self._run, self.launch).with_suffix(".canary.json")
+        replace(order, canary=True).save(path)
+        name = job_name(self._run, self.launch, CANARY)
+        command = self._executor.prepare(
+            path, tasks=1, name=name, after=None, exclude=self._exclude
         )
-        launch = record_jobs(run, replace(launch, canary=executor.send(command)))
-    tasks = tasks_per_worker(profile, launch.workers)
-    for part in range(launch.workers):
-        while True:
-            command = executor.prepare(
-                path, tasks=tasks, name=job_name(run, launch, part), after=launch.canary or "",
-                exclude=exclude,
-            )  # fmt: skip
+        self._record(canary=self._executor.send(command))
+
+    def send_workers(self) -> None:
+        """Submit one array per worker, with fewer successors where the site takes no more jobs.
+
+        Raises:
+            LaunchError: SLURM took none.
+        """
+        while len(self.launch.job_ids) < self.launch.workers:
             try:
-                array = executor.send(command)
+                array = self._send_worker(len(self.launch.job_ids))
             except LaunchError as error:
-                if "Submit" not in str(error) or (tasks == 1 and not launch.job_ids):
-                    record_jobs(run, replace(launch, through=True))
+                if "Submit" not in str(error):
                     raise
-                if tasks == 1:
-                    logger.warning("%s; %d workers were taken", error, len(launch.job_ids))
-                    return record_jobs(
-                        run, replace(launch, workers=len(launch.job_ids), through=True)
-                    )
-                tasks //= 2  # a limit on submitted jobs: fewer successors
-                continue
-            launch = record_jobs(run, replace(launch, job_ids=(*launch.job_ids, array)))
-            break
-    return record_jobs(run, replace(launch, through=True))
+                if self._tasks > 1:
+                    self._shorten()
+                elif self.launch.job_ids:
+                    logger.warning("%s; it took %d workers", error, len(self.launch.job_ids))
+                    return
+                else:
+                    raise
+            else:
+                self._record(job_ids=(*self.launch.job_ids, array))
+
+    def _send_worker(self, part: int) -> str:
+        command = self._executor.prepare(
+            order_path(self._run, self.launch),
+            tasks=self._tasks,
+            name=job_name(self._run, self.launch, part),
+            after=self.launch.canary or "",
+            exclude=self._exclude,
+        )
+        return self._executor.send(command)
+
+    def _shorten(self) -> None:
+        """Give every worker half the successors, those that wait already too."""
+        last, self._tasks = self._tasks - 1, self._tasks // 2
+        cancel_arrays([f"{array}_[{self._tasks}-{last}]" for array in self.launch.job_ids])
+
+    def _record(self, **fields: Any) -> None:
+        self.launch = record_jobs(self._run, replace(self.launch, **fields))
 
 
 def tasks_per_worker(profile: Profile, workers: int) -> int:
