@@ -91,7 +91,7 @@ def test_status_is_right_at_once_after_a_kill(long: RunDir) -> None:
 
 def test_cancel_stops_the_workers_and_keeps_what_is_done(long: RunDir) -> None:
     in_parallel(_submit, [(long.path, 2)])
-    until(lambda: run_status(long).finished > 0)
+    until(lambda: run_status(long).workers_alive == 2 and run_status(long).finished > 0)
     assert cancel(long) == 2
     status = run_status(long)
     assert (status.workers_alive, status.workers_lost, status.stopping) == (0, 0, True)
