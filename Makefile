@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.installed
 SETUP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo slurm-demo test test-long lint format benchmarks wheel clean help
+.PHONY: demo slurm-demo test test-slurm test-long lint format benchmarks wheel clean help
 
 help:                 ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -25,7 +25,10 @@ slurm-demo: $(SETUP)  ## A sweep on a SLURM cluster of 4 virtual nodes, DDP over
 
 test: $(SETUP_DEV)    ## Linters, types, layers and all tests but the long ones
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -n 2 --dist loadgroup -m "not long and not gpu"
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not long and not gpu and not slurm"
+
+test-slurm: $(SETUP_DEV)  ## The tests on the development cluster (root, a quiet machine)
+	@$(BIN)/pytest -n 4 --dist loadgroup -m "slurm and not long"
 
 test-long: $(SETUP_DEV)  ## The tests that need minutes to hours
 	@$(BIN)/pytest -m long

@@ -63,8 +63,15 @@ def goes_on(path: Path) -> None:
     until_status(path, lambda later: later.finished > now.finished)
 
 
+def _hear_signals() -> None:
+    """In the child: a parent under nohup or in the background would have it ignore these."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _own_terminal() -> None:
     """In the child: lead a session whose terminal is standard input."""
+    _hear_signals()
     os.setsid()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
@@ -92,7 +99,7 @@ def test_closing_the_terminal_leaves_the_workers_running(place: Path) -> None:
 def test_ctrl_c_twice_ends_the_view_and_nothing_else(place: Path) -> None:
     viewer = subprocess.Popen(
         command(place, "--wait", "--set", POINTS), stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=_hear_signals,
     )  # fmt: skip
     until_status(place / "run", lambda status: status.finished > 0)
     for _ in range(2):
@@ -107,7 +114,7 @@ def test_ctrl_c_twice_ends_the_view_and_nothing_else(place: Path) -> None:
 def test_ctrl_c_while_launching_leaves_a_run_that_can_be_launched_again(place: Path) -> None:
     launch = subprocess.Popen(
         command(place, "--set", "seeds.count=1"), stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=_hear_signals,
     )  # fmt: skip
     until(lambda: (place / "run" / "plan.json").exists())
     os.killpg(launch.pid, signal.SIGINT)
