@@ -111,11 +111,13 @@ def main() -> None:
     orders: dict[str, Callable[[], Any]] = {"order": lambda: epoch_order(1, 2, IMAGENET)}
     times = interleaved(orders, device, 1 if options.quick else 10)["order"]["wall"]
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
-        place = Path(scratch)
+        places = [Path(scratch) / name for name in ("trial", "networks")]
+        for place in places:
+            place.mkdir()
         seconds = 3 if options.quick else options.seconds
         result = surroundings(device) | {
-            "trial": of_a_trial(options.threads, seconds, place),
-            "networks": of_networks(networks, place),
+            "trial": of_a_trial(options.threads, seconds, places[0]),
+            "networks": of_networks(networks, places[1]),
             "epoch_order": {
                 "samples": IMAGENET,
                 "seconds": spread([value / 1e3 for value in times]),
