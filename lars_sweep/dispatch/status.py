@@ -15,6 +15,7 @@ from lars_sweep.rundir.claims import Holding
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.workers import Worker
 from lars_sweep.study.plan import Plan, QueuedTrial, load_plan
+from lars_sweep.worker.fate import is_ownerless
 from lars_sweep.worker.look import look
 
 OUTCOME_STATES = ("ok", "diverged", "pruned", "failed")
@@ -101,7 +102,7 @@ def run_status(run: RunDir) -> RunStatus:
     rows = load_table(run, "outcomes", columns).to_pylist()
     for row in rows:
         held.pop(str(row["trial_id"]), None)
-    states = _states(run, held, alive)
+    states = _states(run, held, known, alive)
     strata = _strata(plan, _queue(run, plan), rows, states)
     interrupted = [trial_id for trial_id, state in states.items() if state == "interrupted"]
     left = _device_s_left(strata, rows)
@@ -134,13 +135,21 @@ def _queue(run: RunDir, plan: Plan) -> Sequence[QueuedTrial]:
     return known_queue(run, plan)
 
 
-def _states(run: RunDir, held: Mapping[str, Holding], alive: Sequence[Worker]) -> dict[str, str]:
+def _states(
+    run: RunDir, held: Mapping[str, Holding], known: Sequence[Worker], alive: Sequence[Worker]
+) -> dict[str, str]:
     """What each claimed trial without an outcome is: running or interrupted."""
-    at_work = {worker.worker_id for worker in alive}
+    reported = {worker.worker_id for worker in known}
+    gone = reported - {worker.worker_id for worker in alive}
     states = {}
     for trial_id, holding in held.items():
         claim = claims.read_claim(run.claims, trial_id, holding.attempt)
-        is_running = claim is not None and claim.worker_id in at_work and not holding.released
+        is_running = (
+            claim is not None
+            and not holding.released
+            and claim.worker_id not in gone
+            and not is_ownerless(claim, reported)
+        )
         states[trial_id] = "running" if is_running else "interrupted"
     return states
 

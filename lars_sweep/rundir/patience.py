@@ -12,6 +12,8 @@ HANG_S = 300.0
 """Shortest time without a step after which a world is ended (else ten median steps)."""
 BEGIN_S = 1800.0
 """The same before a trial's first step and during an evaluation: data may have to be read."""
+UNKNOWN_S = 600.0
+"""A claim older than this is free if no record of its worker can be read."""
 
 
 def patience(seconds: float) -> float:

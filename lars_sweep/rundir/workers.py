@@ -7,7 +7,7 @@ is gone, the worker is dead, whatever the clock says.
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 import socket
 import time
@@ -16,7 +16,10 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from lars_sweep.errors import RunError
 from lars_sweep.rundir import publish
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,37 +83,55 @@ def this_worker(
     )
 
 
-def beat(directory: Path, worker: Worker) -> Worker:
-    """Write the worker's record; not fsynced: a power cut ends the worker too."""
+def beat(directory: Path, worker: Worker, *, durable: bool = False) -> Worker:
+    """Write the worker's record.
+
+    Args:
+        directory: of all workers' records.
+        worker: what it says about itself.
+        durable: for the first record, which stands before any claim: a claim whose holder nobody
+            knows then means a lost file. Later ones may go in a power cut; it ends the worker too.
+    """
     worker = replace(worker, updated_at=time.time())
     publish.replace(
         directory / f"{worker.worker_id}.json",
         publish.to_json_bytes(asdict(worker)),
-        durable=False,
+        durable=durable,
     )
     return worker
 
 
 def read_workers(directory: Path) -> Sequence[Worker]:
-    """All workers that ever reported in, oldest first."""
-    workers = []
-    for name in publish.names(directory):
-        try:
-            content = publish.read_json(directory / name)
-        except FileNotFoundError:
-            continue
-        workers.append(Worker(**content))  # type: ignore[arg-type]
-    return sorted(workers, key=lambda worker: (worker.started_at, worker.worker_id))
+    """All workers that ever reported in and whose record can be read, oldest first."""
+    records = (_read(directory / name) for name in publish.names(directory))
+    known = [worker for worker in records if worker is not None]
+    return sorted(known, key=lambda worker: (worker.started_at, worker.worker_id))
 
 
 def find(directory: Path, beginning: str, restarts: int) -> Worker | None:
     """The worker whose id begins so, in this run of its job; None before it has reported in."""
     for path in directory.glob(f"{beginning}*.json"):
-        with contextlib.suppress(FileNotFoundError):
-            worker = Worker(**publish.read_json(path))  # type: ignore[arg-type]
-            if worker.restarts == restarts:
-                return worker
+        worker = _read(path)
+        if worker is not None and worker.restarts == restarts:
+            return worker
     return None
+
+
+def _read(path: Path) -> Worker | None:
+    """The record; None if it is gone, or was cut short by a power cut."""
+    try:
+        return Worker(**publish.read_json(path))  # type: ignore[arg-type]
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, RunError):
+        _warn_of_damage(path)
+        return None
+
+
+@cache
+def _warn_of_damage(path: Path) -> None:
+    """Say it once in a process: the records are read every few seconds."""
+    logger.warning("%s is damaged (a power cut?): its worker counts as unknown", path)
 
 
 def is_gone(worker: Worker) -> bool | None:

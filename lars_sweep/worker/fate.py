@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from lars_sweep.cluster.jobs import JobState, State
@@ -11,6 +11,7 @@ from lars_sweep.rundir import claims, workers
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.claims import Claim, Holding
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.patience import UNKNOWN_S, patience
 from lars_sweep.rundir.workers import Worker
 from lars_sweep.worker.exits import EXITS
 from lars_sweep.worker.logs import cause_in_log, log_tail
@@ -33,6 +34,20 @@ class Fate:
 
 
 RUNS = Fate(free=False)
+
+
+def is_ownerless(claim: Claim, known: Container[str]) -> bool:
+    """Whether a claim's holder has left no record for so long that it cannot be at work.
+
+    A worker's first record is durable and older than its claims, and one that lives writes it anew
+    every few steps. So the file was lost, and its worker with it; one that yet lives finds the
+    claim superseded at its next step boundary.
+
+    Args:
+        claim: an attempt that has not given its trial back.
+        known: ids of the workers whose records can be read.
+    """
+    return claim.worker_id not in known and time.time() - claim.taken_at > patience(UNKNOWN_S)
 
 
 class Fates:
@@ -66,7 +81,9 @@ class Fates:
         holder = self.workers.get(claim.worker_id)
         if holding.released:
             return self._given_back(claim, holder)
-        return RUNS if holder is None else self.of_worker(holder)
+        if holder is None:
+            return Fate(free=is_ownerless(claim, self.workers))
+        return self.of_worker(holder)
 
     def is_own(self, trial_id: str, holding: Holding) -> bool:
         """Whether an earlier run or predecessor of the asking worker's job had the trial."""

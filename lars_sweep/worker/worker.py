@@ -97,7 +97,7 @@ class WorkerProcess:
     def work(self) -> str:
         """Run trials until none is left, time is over or a stop is asked; returns why it ended."""
         warm_up()  # now, not between two trials
-        self._record = workers.beat(self.run.workers, self._record)
+        self._record = workers.beat(self.run.workers, self._record, durable=True)
         reason = "error"
         try:
             reason = self._loop()

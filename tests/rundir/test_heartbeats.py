@@ -78,3 +78,14 @@ def test_the_newest_heartbeat_counts(me: workers.Worker, tmp_path: Path) -> None
     beat(tmp_path, me)
     beat(tmp_path, replace(me, steps_done=10))
     assert [worker.steps_done for worker in read_workers(tmp_path)] == [10]
+
+
+@pytest.mark.parametrize("content", ["", '{"worker_id": "a', "\0\0\0", "null", "{}"])
+def test_a_record_that_a_power_cut_left_damaged_is_passed_over(
+    me: workers.Worker, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    whole = beat(tmp_path, me, durable=True)
+    (tmp_path / "x-damaged.json").write_text(content)
+    assert read_workers(tmp_path) == [whole]
+    assert workers.find(tmp_path, "x-", 0) is None
+    assert caplog.text.count("x-damaged.json is damaged") == 1, "said once, not at every look"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runkit import in_parallel
+from runkit import finish, in_parallel
 
+from lars_sweep.dispatch.status import run_status
+from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import claims, workers
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.claims import Claim, Holding
 from lars_sweep.rundir.launches import Launch, record_intent
 from lars_sweep.rundir.layout import RunDir, open_run
+from lars_sweep.rundir.patience import UNKNOWN_S
 from lars_sweep.rundir.workers import Worker
 from lars_sweep.study.plan import load_plan
 from lars_sweep.worker.fate import Fates
@@ -127,6 +131,48 @@ def test_a_successor_needs_no_look(run: RunDir, says: Says) -> None:
     stranger = workers.this_worker("me", job_id="200_0", executor="slurm")
     assert Fates(run, read_view(run), mine=successor).of(claim.trial_id, HELD).free
     assert not Fates(run, read_view(run), mine=stranger).of(claim.trial_id, HELD).free
+
+
+@pytest.mark.parametrize("damage", [None, b"", b'{"worker_id": "100'])
+def test_a_claim_whose_holder_left_no_record_comes_free(run: RunDir, damage: bytes | None) -> None:
+    """After a power cut: the heartbeat file is lost, or is empty or half there."""
+    trial_id, other = (queued.trial_id for queued in load_plan(run).queue[:2])
+    if damage is not None:
+        (run.workers / "lost.json").write_bytes(damage)
+
+    def claimed(age_s: float, trial_id: str) -> None:
+        content = {"worker_id": "lost", "taken_at": time.time() - age_s}
+        (run.claims / f"{trial_id}.1").write_text(json.dumps(content))
+
+    claimed(UNKNOWN_S - 60, trial_id)
+    claimed(UNKNOWN_S + 60, other)
+    fates = Fates(run, read_view(run))
+    assert not fates.of(trial_id, HELD).free, "it may be about to report in"
+    assert fates.of(other, HELD).free
+    status = run_status(run)
+    assert (status.count("running"), status.count("interrupted")) == (1, 1)
+    claimed(UNKNOWN_S + 60, trial_id)
+    assert finish(run) == "no work left"
+    rows = load_table(run, "outcomes").to_pylist()
+    assert {row["trial_id"]: row["attempts"] for row in rows if row["attempts"] > 1} == {
+        trial_id: 2,
+        other: 2,
+    }
+
+
+def test_the_first_record_of_a_worker_is_durable_and_stands_before_its_claims(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[bool, int]] = []
+    beat = workers.beat
+
+    def noted(directory: Path, worker: Worker, *, durable: bool = False) -> Worker:
+        said.append((durable, len(claims.holdings(run.claims))))
+        return beat(directory, worker, durable=durable)
+
+    monkeypatch.setattr(workers, "beat", noted)
+    finish(run)
+    assert said[0] == (True, 0)
 
 
 @pytest.mark.parametrize(("keep_s", "free"), [(60.0, False), (0.0, True)])
