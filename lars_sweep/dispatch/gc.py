@@ -12,7 +12,7 @@ from lars_sweep.rundir import publish, workers
 from lars_sweep.rundir.layout import RunDir
 
 LEFT_BEHIND_S = 3600.0
-"""A temporary file of this age belongs to no living writer."""
+"""An unfinished file of this age belongs to no living writer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,13 @@ def _garbage(run: RunDir, older_than_s: float) -> Iterator[Path]:
         job = "_".join(log.name.split("_")[:2])
         if log.is_file() and job not in at_work and now - log.stat().st_mtime > older_than_s:
             yield log
-    for path in run.path.rglob(f"{publish.TEMPORARY_PREFIX}*"):
+    for path in (*run.path.rglob(f"{publish.TEMPORARY_PREFIX}*"), *_parts_without_outcomes(run)):
         if path.is_file() and now - path.stat().st_mtime > LEFT_BEHIND_S:
             yield path
+
+
+def _parts_without_outcomes(run: RunDir) -> Iterator[Path]:
+    """What a sealer wrote before it died: the part's outcomes are published last."""
+    whole = set(publish.names(run.parts("outcomes")))
+    for table in ("curves", "layers"):
+        yield from (run.parts(table) / n for n in publish.names(run.parts(table)) if n not in whole)

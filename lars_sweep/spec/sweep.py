@@ -20,11 +20,13 @@ from pydantic import (
 from lars_sweep.spec.axes import Axis
 from lars_sweep.spec.checks import AxisChecks, field_at
 from lars_sweep.spec.fields import DATASETS, FIELDS, is_dataset, place
-from lars_sweep.spec.tomlfile import Path, TomlFile
 from lars_sweep.spec.trial import Protocol, canonical
+from lars_sweep.tomlfile import Path, TomlFile
 
 IMAGENET_VAL_SHARE = 50_000 / 1_281_167
 DEFAULT_STRATA = ("model", "optimizer", "global_batch", "epochs")
+ADAPTIVE = ("tpe", "gp")
+"""Strategies whose points an Optuna sampler draws as results come."""
 
 
 class Section(BaseModel):
@@ -117,7 +119,7 @@ class StrategySection(Section):
     pruner: Pruner | None = None
     """Optuna pruner, as in ``{name = "MedianPruner", n_warmup_steps = 5}``; none by default."""
     sampler: dict[str, JsonValue] = Field(default_factory=dict)
-    """Arguments of Optuna's sampler, as in ``{n_startup_trials = 20}``."""
+    """Arguments of Optuna's sampler of tpe or gp, as in ``{n_startup_trials = 20}``."""
 
     @model_validator(mode="after")
     def _n_points_if_sampled(self) -> "StrategySection":
@@ -125,8 +127,8 @@ class StrategySection(Section):
             raise ValueError(
                 "n_points only for random, qmc, tpe and gp; a grid has as many as it has"
             )
-        if self.kind == "grid" and self.sampler:
-            raise ValueError("sampler only for random, qmc, tpe and gp")
+        if self.sampler and self.kind not in ADAPTIVE:
+            raise ValueError("sampler only for tpe and gp; plan draws the points of the others")
         if self.kind != "grid" and self.n_points is None:
             raise ValueError(f"n_points, the number of points per stratum, for kind {self.kind}")
         return self

@@ -10,11 +10,9 @@ from typing import Any, cast
 from lars_sweep.errors import RunError
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.spec.strata import DataFacts, Point, Stratum, build_strata
-from lars_sweep.spec.sweep import SweepSpec, dump_sweep
+from lars_sweep.spec.sweep import ADAPTIVE, SweepSpec, dump_sweep
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.points import planned_points
-
-PLANNED = frozenset({"grid", "random", "qmc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class Plan:
 
     @property
     def is_adaptive(self) -> bool:
-        return self.spec.strategy.kind not in PLANNED
+        return self.spec.strategy.kind in ADAPTIVE
 
     @property
     def seeds(self) -> tuple[int, ...]:

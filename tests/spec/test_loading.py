@@ -260,7 +260,11 @@ def _extra(line: str) -> str:
             "allowed: n_points, the number of points per stratum",
         ),
         (_extra('[strategy]\nkind = "hyperband"'), 'strategy.kind: got "hyperband"'),
-        (_extra("[strategy]\nsampler = { seed = 1 }"), "sampler only for random, qmc, tpe and gp"),
+        (_extra("[strategy]\nsampler = { seed = 1 }"), "sampler only for tpe and gp"),
+        (
+            _extra('[strategy]\nkind = "qmc"\nn_points = 4\nsampler = { seed = 1 }'),
+            "sampler only for tpe and gp",
+        ),
         (
             _extra('[strategy]\nstrata = ["model", "model"]'),
             'strata[1]: got "model"; allowed: each field once',
