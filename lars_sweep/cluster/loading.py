@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,11 +13,11 @@ from lars_sweep.cluster.options import OWN_KEYS, SBATCH_OPTIONS, SET_BY_LAUNCH
 from lars_sweep.cluster.profile import JobSection, LimitsSection, Profile
 from lars_sweep.errors import Problem, SpecError
 from lars_sweep.shipped import shipped
+from lars_sweep.tomlfile import Path as Place
+from lars_sweep.tomlfile import TomlFile, nearest, plain, raise_if_any, shown, unknown, wanted
 
-Finding = tuple[str, str, str]
-"""Key, given, allowed."""
-
-_MANUAL = "a long option of sbatch"
+Finding = tuple[Place, str, str]
+"""Where in the file, what is given, what is allowed."""
 
 
 def shipped_profiles() -> dict[str, Path]:
@@ -41,20 +39,23 @@ def load_profile(name_or_path: str | Path) -> Profile:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"cannot read the profile {file}: {error}") from None
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError([_problem(file, ("TOML syntax", "something else", str(error)))]) from None
-    content.setdefault("name", file.stem)
+    toml = TomlFile(str(file), text)
     try:
         # As JSON: there alone strict pydantic takes a list for a tuple.
-        profile = Profile.model_validate_json(json.dumps(content, default=str))
+        profile = Profile.model_validate_json(
+            json.dumps({"name": file.stem, **plain(toml.content)})
+        )
     except ValidationError as error:
         findings = [_finding(details) for details in error.errors(include_url=False)]
-        raise SpecError([_problem(file, finding) for finding in findings]) from None
-    if problems := [_problem(file, finding) for finding in _contradictions(profile)]:
-        raise SpecError(problems)
+        raise SpecError(_in_order(toml, findings)) from None
+    raise_if_any(_in_order(toml, _contradictions(profile)))
     return profile
+
+
+def _in_order(toml: TomlFile, findings: Iterable[Finding]) -> list[Problem]:
+    """The problems as a reader of the file meets them; first those of absent keys."""
+    problems = [toml.problem(*finding) for finding in findings]
+    return sorted(problems, key=lambda problem: problem.line or 0)
 
 
 def _find(name_or_path: str | Path) -> Path:
@@ -63,27 +64,21 @@ def _find(name_or_path: str | Path) -> Path:
     known = shipped_profiles()
     if str(name_or_path) not in known:
         raise SpecError(
-            f"no profile {str(name_or_path)!r}: {_one_of(str(name_or_path), known)}; "
+            f"no profile {str(name_or_path)!r}: {unknown(str(name_or_path), known)}; "
             "or the path of a file that ends in .toml"
         )
     return known[str(name_or_path)]
 
 
-def _problem(file: Path, finding: Finding) -> Problem:
-    key, given, allowed = finding
-    return Problem(file=str(file), line=None, key=key, given=given, allowed=allowed)
-
-
 def _finding(details: ErrorDetails) -> Finding:
     # The last part of a path through a union names the type that was tried.
-    path = [part for part in details["loc"] if part not in ("bool", "int", "str")]
-    key = ".".join(map(str, path))
+    path = tuple(part for part in details["loc"] if part not in ("bool", "int", "str"))
     if details["type"] == "missing":
-        return key, "nothing", "a value; required"
+        return path, "nothing", "a value; required"
     if details["type"] == "extra_forbidden":
-        known = _fields_of(path[:-1])
-        return key, f"unknown key {str(path[-1])!r}", _one_of(str(path[-1]), known)
-    return key, json.dumps(details["input"]), details["msg"].removeprefix("Input should be ")
+        key = str(path[-1])
+        return path, f"unknown key {key!r}", unknown(key, _fields_of(path[:-1]))
+    return path, shown(details["input"]), wanted(details["type"], details["msg"])
 
 
 def _fields_of(path: Iterable[str | int]) -> Iterable[str]:
@@ -93,16 +88,6 @@ def _fields_of(path: Iterable[str | int]) -> Iterable[str]:
         assert isinstance(annotation, type)
         model = annotation
     return model.model_fields
-
-
-def _one_of(word: str, options: Iterable[str]) -> str:
-    options = list(options)
-    return f"{_near(word, options)}one of {', '.join(options)}"
-
-
-def _near(word: str, options: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, sorted(options), n=1, cutoff=0.5)
-    return f"did you mean {near[0]}? " if near else ""
 
 
 def _contradictions(profile: Profile) -> Iterator[Finding]:
@@ -118,61 +103,64 @@ def _contradictions(profile: Profile) -> Iterator[Finding]:
 def _twice(job: JobSection) -> Iterator[Finding]:
     for one, other in (("cpus_per_gpu", "cpus_per_task"), ("mem_per_gpu_gib", "mem_gib")):
         if getattr(job, one) is not None and getattr(job, other) is not None:
-            yield f"job.{one}", str(getattr(job, one)), f"either this or job.{other}"
+            yield ("job", one), shown(getattr(job, one)), f"either this or job.{other}"
 
 
 def _without_gpus(profile: Profile) -> Iterator[Finding]:
     job = profile.job
     if job.gpus_per_node:
         return
+    only = "only with job.gpus_per_node above 0"
     for name in ("gpu_type", "cpus_per_gpu", "mem_per_gpu_gib"):
         if getattr(job, name) is not None:
-            yield f"job.{name}", str(getattr(job, name)), "only with job.gpus_per_node above 0"
+            yield ("job", name), shown(getattr(job, name)), only
     if profile.workers_per_gpu > 1:
-        given = str(profile.workers_per_gpu)
-        yield "workers_per_gpu", given, "above 1 only with job.gpus_per_node above 0"
+        yield ("workers_per_gpu",), shown(profile.workers_per_gpu), f"above 1 {only}"
     if profile.communication.backend == "nccl":
-        yield "communication.backend", "nccl", "only with job.gpus_per_node above 0"
+        yield ("communication", "backend"), shown("nccl"), only
 
 
 def _ill_shaped(profile: Profile) -> Iterator[Finding]:
     job, environment = profile.job, profile.environment
     if job.gpus_per_node and job.tasks_per_node not in (None, job.gpus_per_node):
         allowed = f"nothing, or {job.gpus_per_node}: one rank per GPU"
-        yield "job.tasks_per_node", str(job.tasks_per_node), allowed
+        yield ("job", "tasks_per_node"), shown(job.tasks_per_node), allowed
     if profile.workers_per_gpu > 1 and job.nodes > 1:
-        yield "job.nodes", str(job.nodes), "1, as workers_per_gpu is above 1"
+        yield ("job", "nodes"), shown(job.nodes), "1, as workers_per_gpu is above 1"
     if profile.preemption.notice_s >= job.time_limit_min * 60:
         allowed = f"less than job.time_limit_min, {job.time_limit_min * 60} s"
-        yield "preemption.notice_s", str(profile.preemption.notice_s), allowed
+        yield ("preemption", "notice_s"), shown(profile.preemption.notice_s), allowed
     if environment.container_image and not environment.python:
-        yield "environment.python", "nothing", "the interpreter inside the container"
+        yield ("environment", "python"), "nothing", "the interpreter inside the container"
     if environment.container_mounts and not environment.container_image:
-        given = ", ".join(environment.container_mounts)
-        yield "environment.container_mounts", given, "only with environment.container_image"
+        given = shown(environment.container_mounts)
+        allowed = "only with environment.container_image"
+        yield ("environment", "container_mounts"), given, allowed
 
 
 def _bad_options(profile: Profile) -> Iterator[Finding]:
     for option, value in profile.sbatch.items():
-        key, given = f"sbatch.{option}", json.dumps(value)
+        path, given = ("sbatch", option), shown(value)
         if option in OWN_KEYS:
-            yield key, given, f"nothing here: use {OWN_KEYS[option]}"
+            yield path, given, f"nothing here: use {OWN_KEYS[option]}"
         elif option in SET_BY_LAUNCH:
-            yield key, given, "nothing: `launch` sets it"
+            yield path, given, "nothing: `launch` sets it"
         elif option not in SBATCH_OPTIONS:
-            yield key, f"unknown option {option!r}", _near(option, SBATCH_OPTIONS) + _MANUAL
+            allowed = nearest(option, sorted(SBATCH_OPTIONS)) + "a long option of sbatch"
+            yield path, f"unknown option {option!r}", allowed
         elif value is False:
-            yield key, given, "true, a number or a text; leave it out to not pass it"
+            yield path, given, "true, a number or a text; leave it out to not pass it"
 
 
 def _local(profile: Profile) -> Iterator[Finding]:
     job, only = profile.job, "only with executor slurm"
     for name in sorted(job.model_fields_set):
         if name not in ("gpus_per_node", "tasks_per_node", "time_limit_min"):
-            yield f"job.{name}", str(getattr(job, name)), only
+            yield ("job", name), shown(getattr(job, name)), only
     if profile.limits != LimitsSection():
-        yield "limits", "a table", only
+        yield ("limits",), "a table", only
     if profile.sbatch:
-        yield "sbatch", "a table", only
+        yield ("sbatch",), "a table", only
     if profile.environment.container_image:
-        yield "environment.container_image", profile.environment.container_image, only
+        image = ("environment", "container_image")
+        yield image, shown(profile.environment.container_image), only

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter
 
 from lars_sweep.spec.fields import ScienceField, Value
-from lars_sweep.spec.tomlfile import shown
 from lars_sweep.spec.trial import Optimizer
+from lars_sweep.tomlfile import shown
 
 SIGNIFICANT_DIGITS = 6
 """Values computed from a range or a coupling are rounded to this many digits: ``pow`` differs in

@@ -20,7 +20,7 @@ from lars_sweep.spec.axes import (
     resolve,
 )
 from lars_sweep.spec.fields import Rule, ScienceField
-from lars_sweep.spec.tomlfile import Path, TomlFile, shown, unknown
+from lars_sweep.tomlfile import Path, TomlFile, shown, unknown
 
 # What the fields that every other one may depend on may depend on themselves.
 _TABLES_OF = {"model": (), "optimizer": (), "global_batch": ("by_optimizer",)}

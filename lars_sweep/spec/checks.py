@@ -17,7 +17,7 @@ from lars_sweep.spec.axes import (
 )
 from lars_sweep.spec.axis_check import AxisCheck, is_single
 from lars_sweep.spec.fields import FIELDS, place
-from lars_sweep.spec.tomlfile import Path, TomlFile, shown, unknown
+from lars_sweep.tomlfile import Path, TomlFile, shown, unknown
 
 
 def field_at(path: Path) -> str:

@@ -13,7 +13,7 @@ from lars_sweep.spec.axes import FORMS
 from lars_sweep.spec.fields import FIELDS, ScienceField
 from lars_sweep.spec.loading import SECTIONS
 from lars_sweep.spec.sweep import Header
-from lars_sweep.spec.tomlfile import shown
+from lars_sweep.tomlfile import shown
 
 _TYPES = {str: "text", int: "integer", float: "number", bool: "true or false"}
 

@@ -27,7 +27,7 @@ from lars_sweep.spec.sweep import (
     StrategySection,
     SweepSpec,
 )
-from lars_sweep.spec.tomlfile import Path, TomlFile, plain, shown, unknown
+from lars_sweep.tomlfile import Path, TomlFile, plain, shown, unknown, wanted
 
 SECTIONS: Mapping[str, type[Section]] = {
     "model": ModelSection,
@@ -160,16 +160,6 @@ def _remove(content: Any, path: Sequence[str | int]) -> None:
         content.pop(str(path[-1]), None)
 
 
-_IN_TOML = {
-    "model_type": "a table",
-    "dict_type": "a table",
-    "tuple_type": "a list",
-    "string_type": "text in quotes",
-    "int_type": "an integer",
-    "float_type": "a number",
-    "bool_type": "true or false",
-}
-"""pydantic's words for a wrong type, in those of the file's format."""
 _TAGS = {*FORMS, "<value>", "<list>", "bool", "int", "float", "str", "[key]"}
 
 
@@ -179,8 +169,6 @@ def _is_tag(part: str | int) -> bool:
 
 
 def _given_and_allowed(details: ErrorDetails, kind: type[BaseModel] | None) -> tuple[str, str]:
-    message = details["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    message = _IN_TOML.get(details["type"], message)
     loc = details["loc"]
     if details["type"] == "missing":
         return "nothing", "a value; required"
@@ -188,4 +176,4 @@ def _given_and_allowed(details: ErrorDetails, kind: type[BaseModel] | None) -> t
         form = next((FORMS[str(part)] for part in reversed(loc) if part in FORMS), kind)
         key = str(loc[-1])
         return f"unknown key {key!r}", unknown(key, form.model_fields if form else ())
-    return shown(details["input"]), message
+    return shown(details["input"]), wanted(details["type"], details["msg"])

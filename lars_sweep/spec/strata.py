@@ -11,8 +11,8 @@ from lars_sweep.errors import Problem
 from lars_sweep.spec.axes import Choices, Dimension, depends_on, resolve
 from lars_sweep.spec.fields import FIELDS, ScienceField, is_user_object
 from lars_sweep.spec.sweep import SweepSpec
-from lars_sweep.spec.tomlfile import raise_if_any, shown
 from lars_sweep.spec.trial import TrialSpec
+from lars_sweep.tomlfile import raise_if_any, shown
 
 Point = Mapping[str, Any]
 """A value for each dimension of a stratum, by the dimension's name."""

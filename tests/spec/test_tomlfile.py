@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lars_sweep.errors import SpecError
-from lars_sweep.spec.tomlfile import Path, TomlFile, dotted, shown, unknown
+from lars_sweep.tomlfile import Path, TomlFile, dotted, shown, unknown
 
 EVERY_FORM = '''\
 # comment with [brackets] and "quotes"

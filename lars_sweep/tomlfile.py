@@ -46,9 +46,35 @@ def shown(value: object) -> str:
 def unknown(word: str, options: Iterable[str]) -> str:
     """What to write instead of an unknown word: the nearest one, and all."""
     options = list(options)
-    near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
-    guess = f"did you mean {near[0]}? " if near else ""
-    return f"{guess}one of {', '.join(options)}"
+    return f"{nearest(word, options)}one of {', '.join(options)}"
+
+
+def nearest(word: str, options: Iterable[str]) -> str:
+    """The beginning of advice about an unknown word; empty if nothing is near."""
+    near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.5)
+    return f"did you mean {near[0]}? " if near else ""
+
+
+_IN_TOML = {
+    "model_type": "a table",
+    "dict_type": "a table",
+    "tuple_type": "a list",
+    "string_type": "text in quotes",
+    "int_type": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+}
+
+
+def wanted(kind: str, message: str) -> str:
+    """What pydantic expected, in the words of the file's format.
+
+    Args:
+        kind: the error's type, as in ``int_type``.
+        message: its sentence.
+    """
+    said = message.removeprefix("Input should be ").removeprefix("Value error, ")
+    return _IN_TOML.get(kind, said)
 
 
 def _toml(value: object) -> str:
