@@ -57,5 +57,7 @@ def test_two_steps_of_everything(sweep, tree, tmp_path):
     for row in rows:
         cells = re.split(r"\s{2,}", row.strip())
         assert cells[3:5] == ["ok", "2"], row
-        assert math.isfinite(float(cells[5]))
+        # Two steps at LR 0.0001 leave the network where it began: near log(classes), with logits
+        # of about 1 at most. Evaluations with half-initialised statistics gave 336.
+        assert abs(float(cells[5]) - math.log(CLASSES)) < 1.5, row
     assert not list(tmp_path.iterdir()), "a smoke run leaves nothing behind"

@@ -21,6 +21,7 @@ from lars_sweep.train.layers import (
     pending_statistics,
     set_atoms,
 )
+from lars_sweep.train.models import build_model
 
 GROUP, GROUPS, CHANNELS = 4, 6, 3
 
@@ -79,19 +80,40 @@ def test_every_group_is_normalised_as_torch_normalises_it_alone(affine, memory_f
 
 
 def test_running_buffers_move_once_per_step_towards_the_mean_over_groups():
-    x = images()
     layer = GroupBatchNorm2d(CHANNELS, momentum=0.1).double()
-    for first, groups in ((0, 2), (2, 4)):
-        set_atoms(layer, Atoms(seed=0, step=0, first_group=first, groups=groups))
-        layer(x[first * GROUP : (first + groups) * GROUP])
-        assert layer.running_mean.eq(0).all()
-    fold_statistics(layer)
-    chunks = x.split(GROUP)
-    mean = torch.stack([c.mean((0, 2, 3)) for c in chunks]).mean(0)
-    variance = torch.stack([c.var((0, 2, 3), correction=1) for c in chunks]).mean(0)
-    torch.testing.assert_close(layer.running_mean, 0.1 * mean)
-    torch.testing.assert_close(layer.running_var, 0.9 + 0.1 * variance)
-    assert all(tensor.eq(0).all() for tensor in pending_statistics(layer))
+    expected = []
+    for step, x in enumerate((images(), 2 * images() + 1)):
+        before = layer.running_mean.clone()
+        for first, groups in ((0, 2), (2, 4)):
+            set_atoms(layer, Atoms(seed=0, step=step, first_group=first, groups=groups))
+            layer(x[first * GROUP : (first + groups) * GROUP])
+            assert layer.running_mean.equal(before)
+        fold_statistics(layer)
+        chunks = x.split(GROUP)
+        mean = torch.stack([c.mean((0, 2, 3)) for c in chunks]).mean(0)
+        variance = torch.stack([c.var((0, 2, 3), correction=1) for c in chunks]).mean(0)
+        expected.append((mean, variance))
+        assert all(tensor.eq(0).all() for tensor in pending_statistics(layer))
+    (mean, variance), (next_mean, next_variance) = expected
+    torch.testing.assert_close(layer.running_mean, 0.9 * mean + 0.1 * next_mean)
+    torch.testing.assert_close(layer.running_var, 0.9 * variance + 0.1 * next_variance)
+
+
+def test_the_first_step_leaves_nothing_of_the_initial_buffers_also_after_a_checkpoint():
+    """Averaged in, mean 0 and variance 1 would raise the logits of 53 layers to hundreds."""
+    net = build_model("resnet50", 10, seed=0)
+    generator = torch.Generator().manual_seed(0)
+    x, labels = torch.randn(8, 3, 64, 64, generator=generator), torch.arange(8)
+    for step in range(2):
+        set_atoms(net, Atoms(seed=0, step=step, first_group=0, groups=2))
+        with torch.no_grad():
+            trained = nn.functional.cross_entropy(net(x), labels)
+            fold_statistics(net)
+            evaluated = nn.functional.cross_entropy(net.eval()(x), labels)
+        assert abs(evaluated - trained) < 2
+        restored = build_model("resnet50", 10, seed=1)
+        restored.load_state_dict(net.state_dict())
+        net = restored
 
 
 def test_a_step_without_groups_leaves_the_running_buffers_alone():
@@ -99,6 +121,7 @@ def test_a_step_without_groups_leaves_the_running_buffers_alone():
     fold_statistics(layer)
     assert layer.running_var.eq(1).all()
     assert layer.running_mean.eq(0).all()
+    assert layer.untouched == 1
 
 
 @given(cuts=st.sets(st.integers(1, GROUPS - 1)))

@@ -73,6 +73,8 @@ def _group_form(module: nn.Module, where: str) -> nn.Module:
             module.num_features, affine=module.affine, eps=module.eps, momentum=module.momentum
         )
         replacement.load_state_dict(module.state_dict(), strict=False)
+        # What a pretrained layer brought is averaged on, not replaced.
+        replacement.untouched.fill_(float(not module.num_batches_tracked))
         return replacement.to(module.running_mean.device)
     raise TrainError(
         f"{where}: got {module}; allowed: BatchNorm2d with running statistics and a momentum, "
