@@ -1,0 +1,375 @@
+"""Accuracy against steps of every group, and what it says of epochs, batch, critical batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from lars_sweep.fit.analysis.entries import Entry, Key, Missing, TooLittle, attempt
+from lars_sweep.fit.analysis.groups import Group, report_metric
+from lars_sweep.fit.analysis.learning_rates import rival_key
+from lars_sweep.fit.analysis.options import FitOptions
+from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
+from lars_sweep.fit.critical_batch import (
+    CriticalBatch,
+    WallClock,
+    fit_critical_batch,
+    speed_up,
+    steps_to_target,
+    wall_clock,
+)
+from lars_sweep.fit.engine import Noise
+from lars_sweep.fit.rows import Rows
+from lars_sweep.fit.steps import (
+    MINIMUM_CELLS,
+    StepsFit,
+    accuracy_at,
+    batch_losing,
+    epochs_to_target,
+    fit_cells,
+)
+from lars_sweep.fit.tuned import Tuned, tuned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The accuracy to reach."""
+
+    value: float
+    """Percent."""
+    se: float
+    """Standard error; 0 for a stated constant or where no sigma is known."""
+    source: str
+    """As in ``stated`` or ``batch 256 at 100 epochs``."""
+    batch: int | None
+    """The baseline batch, None for a stated constant."""
+    epochs: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepsFinding:
+    """Tuned accuracies of a group, their curve, and the target that its answers are about."""
+
+    metric: str
+    """The accuracy that is reported."""
+    cells: Tuned
+    noise: Noise | None
+    """Of one seed, from replicates or the user; None: the curve's own residuals."""
+    fit: StepsFit | TooLittle
+    target: Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochsAt:
+    """Epochs that one batch needs for the target."""
+
+    batch: int
+    epochs: Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochsFinding:
+    """How many epochs hold the target, per batch that was run."""
+
+    steps: StepsFinding
+    answers: tuple[EpochsAt, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFinding:
+    """How accuracy falls with the batch at fixed epochs."""
+
+    steps: StepsFinding
+    losing: Answer
+    """Largest batch that stays within delta of the curve's end."""
+    next_batch: float
+    """Twice the largest batch run."""
+    next_accuracy: Answer
+    """Predicted there: one octave outside the data, never more."""
+    losses: tuple[LossAt, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossAt:
+    """Accuracy of a batch minus that of the baseline at the same epochs, without any curve."""
+
+    batch: int
+    accuracy: float
+    loss: Answer
+    """Points; positive: worse than the baseline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriticalFinding:
+    """Where bigger batches stop paying, in steps and on the clock."""
+
+    target: Target
+    fit: CriticalBatch | TooLittle
+    clock: tuple[WallClock, ...]
+    """Hours to the target per (batch, devices) that was timed, fastest first."""
+    speed_ups: tuple[Answer, ...]
+    """Of the fastest over each of ``clock``."""
+    clock_note: str
+    """Why there are no times, or on what they were measured."""
+
+
+def steps_finding(group: Group, options: FitOptions) -> StepsFinding | Missing:
+    """Tuned cells and their curve; TooLittle where no cell finished."""
+    metric = report_metric(group.rows)
+
+    def make() -> StepsFinding | TooLittle:
+        table, noise = tuned(
+            group.rows,
+            metric=metric,
+            sigma=options.sigma,
+            delta=options.delta,
+            pool=group.pooled,
+        )
+        if not len(table):
+            return TooLittle("no run finished")
+        target = _target(table, noise, options)
+        fit: StepsFit | TooLittle = TooLittle(
+            f"{len(table)} combinations of batch and epochs finished, {MINIMUM_CELLS} needed"
+        )
+        if len(table) >= MINIMUM_CELLS:
+            fit = fit_cells(table, float(group.rows.floats("samples")[0]), noise, chance=0.0)
+        return StepsFinding(metric=metric, cells=table, noise=noise, fit=fit, target=target)
+
+    return attempt(make)
+
+
+def common_epochs(table: Tuned) -> float:
+    """The number of epochs at which most batches were run; the smaller of equals."""
+    counts = Counter(table.epochs.tolist())
+    return float(min(counts, key=lambda epochs: (-counts[epochs], epochs)))
+
+
+def _target(table: Tuned, noise: Noise | None, options: FitOptions) -> Target:
+    if options.target is not None:
+        return Target(value=options.target, se=0.0, source="stated", batch=None, epochs=None)
+    batch = table.batch.min() if options.baseline is None else float(options.baseline)
+    at = np.flatnonzero(table.batch == batch)
+    if not len(at):
+        at = np.flatnonzero(table.batch == table.batch.min())
+    wanted = common_epochs(table)
+    index = int(min(at, key=lambda i: (table.epochs[i] != wanted, table.epochs[i])))
+    se = 0.0 if noise is None else float(np.sqrt(noise.variance / table.weight[index]))
+    return Target(
+        value=min(float(table.accuracy[index]), 100.0),  # a fitted plateau may lie above it
+        se=se,
+        source=f"batch {table.batch[index]:.0f} at {table.epochs[index]:g} epochs",
+        batch=int(table.batch[index]),
+        epochs=float(table.epochs[index]),
+    )
+
+
+def epochs_finding(steps: StepsFinding) -> EpochsFinding | TooLittle:
+    """Epochs to the target at every batch."""
+    fit = steps.fit
+    if isinstance(fit, TooLittle):
+        return fit
+    target = steps.target
+    return EpochsFinding(
+        steps=steps,
+        answers=tuple(
+            EpochsAt(
+                batch=int(batch),
+                epochs=epochs_to_target(fit, target.value, float(batch), target_se=target.se),
+            )
+            for batch in np.unique(steps.cells.batch)
+        ),
+    )
+
+
+def batch_findings(
+    group: Group, steps: StepsFinding, options: FitOptions
+) -> tuple[Entry[BatchFinding], ...]:
+    """One entry per number of epochs with two batches or more; else one that says why not."""
+    cells = steps.cells
+    entries = []
+    for epochs in np.unique(cells.epochs).tolist():
+        batches = cells.batch[cells.epochs == epochs]
+        if len(batches) < 2:
+            continue
+        double = 2.0 * float(batches.max())
+        if isinstance(steps.fit, TooLittle):
+            losing = not_identified(steps.fit.reason, "samples")
+            doubled = not_identified(steps.fit.reason, "%")
+        else:
+            losing = batch_losing(steps.fit, options.delta, epochs)
+            doubled = accuracy_at(steps.fit, double, epochs)
+        finding = BatchFinding(
+            steps=steps,
+            losing=losing,
+            next_batch=double,
+            next_accuracy=doubled,
+            losses=_losses(steps, epochs, options.baseline),
+        )
+        entries.append(group.entry(finding, epochs=epochs))
+    if entries:
+        return tuple(entries)
+    return (group.entry(TooLittle("no two batches finished at the same number of epochs")),)
+
+
+def _losses(steps: StepsFinding, epochs: float, baseline: int | None) -> tuple[LossAt, ...]:
+    """Every batch against the baseline batch at the same epochs."""
+    cells = steps.cells
+    here = np.flatnonzero(cells.epochs == epochs)
+    wanted = cells.batch[here].min() if baseline is None else float(baseline)
+    reference = here[cells.batch[here] == wanted]
+    found = []
+    for i in here:
+        if not len(reference):
+            loss = not_identified(f"the baseline batch {wanted:.0f} has no run here", "points")
+        elif i == reference[0]:
+            continue
+        else:
+            j = reference[0]
+            shares = 1.0 / cells.weight[i] + 1.0 / cells.weight[j]
+            loss = _difference(cells.accuracy[j] - cells.accuracy[i], shares, steps.noise)
+        found.append(
+            LossAt(batch=int(cells.batch[i]), accuracy=float(cells.accuracy[i]), loss=loss)
+        )
+    return tuple(found)
+
+
+def _difference(value: float, shares: float, noise: Noise | None) -> Answer:
+    """A sum of means with the variance of one seed times ``shares``, in points; t interval."""
+    if noise is None:
+        reason = "neither replicate seeds nor a stated sigma"
+        return Answer(kind=Kind.NO_SIGMA, value=float(value), unit="points", reason=reason)
+    quantile = stats.norm.ppf(0.975) if np.isinf(noise.nu) else stats.t.ppf(0.975, noise.nu)
+    half = float(quantile * np.sqrt(noise.variance * shares))
+    interval = Interval(low=float(value) - half, high=float(value) + half)
+    return Answer(kind=Kind.BOUNDED, value=float(value), interval=interval, unit="points")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """LARS against SGD at one batch: how much more of the small batch's accuracy is kept."""
+
+    baseline: int
+    lars_minus_sgd: Answer
+    """``[acc(B) - acc(small)]`` of LARS minus the same of SGD, points (PROTOCOL.md 11)."""
+
+
+def contrasts(
+    steps: Iterable[tuple[Group, StepsFinding]],
+    bracketed: Callable[[Key], bool],
+    options: FitOptions,
+) -> tuple[Entry[Contrast], ...]:
+    """The primary contrast at every batch and epochs that both optimizers ran.
+
+    Args:
+        steps: tuned cells of every group.
+        bracketed: whether the LR grid of a (group, batch, epochs) has a bad LR on either side of
+            its best one, without which the rivals are not comparable.
+        options: the baseline batch.
+    """
+    pairs = list(steps)
+    rivals = {rival_key(g.key): (g, s) for g, s in pairs if g.key["optimizer"] == "sgd"}
+    entries: list[Entry[Contrast]] = []
+    for group, lars in pairs:
+        rival = rivals.get(rival_key(group.key))
+        if group.key["optimizer"] != "lars" or rival is None:
+            continue
+        sgd_group, sgd = rival
+        cells = zip(lars.cells.batch.tolist(), lars.cells.epochs.tolist(), strict=True)
+        for batch, epochs in cells:
+            small = _small(lars.cells, epochs, options.baseline)
+            corners = [
+                _corner(finding.cells, at, epochs)
+                for finding in (lars, sgd)
+                for at in (batch, small)
+            ]
+            if batch == small or None in corners:
+                continue
+            keys = [
+                Key(conditions=g.key.conditions, global_batch=int(at), epochs=epochs)
+                for g in (group, sgd_group)
+                for at in (batch, small)
+            ]
+            result: Contrast | TooLittle = TooLittle(
+                "not comparable: an LR grid does not bracket its own best LR"
+            )
+            if all(bracketed(key) for key in keys):
+                result = _contrast(lars, sgd, [c for c in corners if c is not None], int(small))
+            entries.append(group.entry(result, batch=int(batch), epochs=epochs))
+    return tuple(entries)
+
+
+def _small(cells: Tuned, epochs: float, baseline: int | None) -> float:
+    return float(cells.batch[cells.epochs == epochs].min() if baseline is None else baseline)
+
+
+def _corner(cells: Tuned, batch: float, epochs: float) -> int | None:
+    at = np.flatnonzero((cells.batch == batch) & (cells.epochs == epochs))
+    return int(at[0]) if len(at) else None
+
+
+def _contrast(lars: StepsFinding, sgd: StepsFinding, corners: list[int], baseline: int) -> Contrast:
+    """Four cells; each optimizer's noise is its own, their degrees of freedom Satterthwaite's."""
+    value, parts = 0.0, []
+    for finding, (large, small), sign in ((lars, corners[:2], 1.0), (sgd, corners[2:], -1.0)):
+        cells = finding.cells
+        value += sign * float(cells.accuracy[large] - cells.accuracy[small])
+        if finding.noise is not None:
+            share = 1.0 / cells.weight[large] + 1.0 / cells.weight[small]
+            parts.append((finding.noise.variance * float(share), finding.noise.nu))
+    noise = None
+    if len(parts) == 2:
+        total = sum(variance for variance, _ in parts)
+        nu = total**2 / sum(variance**2 / nu for variance, nu in parts) if total > 0 else np.inf
+        noise = Noise(variance=total, nu=nu if nu > 0 else np.inf, source="replicates")
+    return Contrast(baseline=baseline, lars_minus_sgd=_difference(value, 1.0, noise))
+
+
+def critical_finding(group: Group, steps: StepsFinding) -> CriticalFinding | Missing:
+    """Steps to the target against the batch, and hours where steps were timed."""
+    noise = steps.noise
+    if noise is None and isinstance(steps.fit, StepsFit):
+        noise = steps.fit.averaged.noise
+    if noise is None:
+        return TooLittle("no sigma: neither replicate seeds, nor a stated one, nor a curve's")
+    points = steps_to_target(steps.cells, noise, steps.target.value)
+    fit = attempt(lambda: fit_critical_batch(points))
+    times, note = step_times(group.rows)
+    clock = wall_clock(points, times)
+    return CriticalFinding(
+        target=steps.target,
+        fit=fit if isinstance(fit, CriticalBatch) else TooLittle(fit.reason),
+        clock=clock,
+        speed_ups=tuple(speed_up(clock[0], other) for other in clock[1:]),
+        clock_note=note if clock or not times else "no timed batch reached the target in between",
+    )
+
+
+def step_times(rows: Rows) -> tuple[dict[tuple[float, int], tuple[float, float]], str]:
+    """Seconds per step and their standard error by (batch, devices), and a word about them.
+
+    From the runs' median throughput; the mean over runs, with the spread between them, at least
+    1 % (a single run tells nothing of it).
+    """
+    if any(name not in rows for name in ("images_per_s", "wall_s", "device_s")):
+        return {}, "the table holds no measured throughput"
+    rate, wall = rows.floats("images_per_s"), rows.floats("wall_s")
+    usable = rows.where((rows.status == "ok") & (rate > 0) & (wall > 0))
+    kinds = sorted({str(kind) for kind in usable["device"].tolist()}) if "device" in rows else [""]
+    if len(kinds) != 1:
+        return {}, f"times of different devices are not compared: {', '.join(kinds) or 'none'}"
+    devices = np.round(usable.floats("device_s") / usable.floats("wall_s"))
+    found = {}
+    for batch in np.unique(usable.floats("global_batch")):
+        for count in np.unique(devices):
+            here = (usable.floats("global_batch") == batch) & (devices == count)
+            if not here.any():
+                continue
+            seconds = batch / usable.floats("images_per_s")[here]
+            mean = float(np.mean(seconds))
+            se = float(np.std(seconds, ddof=1) / np.sqrt(len(seconds))) if len(seconds) > 1 else 0.0
+            found[float(batch), int(count)] = (mean, max(se, 0.01 * mean))
+    return found, f"measured on {kinds[0]}" if kinds[0] else "measured"
