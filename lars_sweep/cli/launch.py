@@ -36,6 +36,10 @@ def launch(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Only train two tiny steps of each setting, here.")
     ] = False,
+    simulate: Annotated[
+        bool,
+        typer.Option("--simulate", help="Train nothing: workers read a stated surface instead."),
+    ] = False,
     trainer: Annotated[str, typer.Option(hidden=True)] = "torch",
 ) -> None:
     """Plan a sweep, make its run directory, start workers, and return.
@@ -44,23 +48,30 @@ def launch(
     """
     from lars_sweep.cli.sweeps import plan_of, refuse_over_budget, smoke_trials_of
     from lars_sweep.cli.talk import plural, say
+    from lars_sweep.errors import SpecError
     from lars_sweep.rundir.layout import create_run
     from lars_sweep.study.cost import example_trials, plan_cost
     from lars_sweep.study.plan import plan_content
     from lars_sweep.worker.code import snapshot
 
+    if smoke and simulate:
+        raise SpecError("--smoke trains, --simulate does not: give one of them")
     if smoke:
         _smoke(smoke_trials_of(sweep, set_ or (), data_dir), data_dir)
         return
-    made = plan_of(sweep, set_ or (), data_dir)
+    made = plan_of(sweep, set_ or (), data_dir, simulated=simulate)
     cost = plan_cost(made, example_trials(made))
     refuse_over_budget(made, cost)
-    path = run_dir or Path("runs") / made.spec.name
+    label = f"SIMULATED-{made.spec.name}" if simulate else made.spec.name
+    path = run_dir or Path("runs") / label
     if dry_run:
         _preview(path, profile, workers, example_trials(made))
         return
-    run = create_run(path, plan_content(made, trainer=trainer))
+    content = plan_content(made, trainer="analytic" if simulate else trainer)
+    run = create_run(path, content | {"sweep": label})
     snapshot(run, made.model_sources)
+    if simulate:
+        say("SIMULATED: nothing is trained, every number comes from a stated surface")
     say(
         f"run {run.path}: {plural(cost.trials, 'trial')} in "
         f"{len(cost.strata)} strata, {cost.images:,} images"

@@ -23,6 +23,12 @@ PLENTY = 1 << 22
 """Training samples that no sweep's batch exceeds."""
 
 
+TRAIN_SAMPLES = {
+    "imagenet": 1_281_167, "cifar10": 50_000, "cifar100": 50_000, "fashion-mnist": 60_000,
+}  # fmt: skip
+"""Published sizes of what has to be fetched: a simulation needs no files."""
+
+
 def find_sweep(path: Path) -> Path:
     """The file itself, or the shipped sweep of that name."""
     from lars_sweep.shipped import shipped
@@ -37,9 +43,15 @@ def find_sweep(path: Path) -> Path:
     raise SpecError(f"no sweep file {str(path)!r}; shipped sweeps: {', '.join(known)}")
 
 
-def plan_of(path: Path, overrides: Sequence[str], data_dir: Path | None) -> Plan:
-    """Load the sweep, look at its data, make the plan."""
-    spec, facts = _loaded(path, overrides, data_dir)
+def plan_of(
+    path: Path, overrides: Sequence[str], data_dir: Path | None, *, simulated: bool = False
+) -> Plan:
+    """Load the sweep, look at its data, make the plan.
+
+    A simulated plan does without the files of a data set whose size is known. Its content id, and
+    with it every trial_id, is another: no simulated outcome can pass for a trained one.
+    """
+    spec, facts = _loaded(path, overrides, data_dir, simulated=simulated)
     return _planned(spec, facts)
 
 
@@ -55,7 +67,7 @@ def smoke_trials_of(path: Path, overrides: Sequence[str], data_dir: Path | None)
 
 
 def _loaded(
-    path: Path, overrides: Sequence[str], data_dir: Path | None
+    path: Path, overrides: Sequence[str], data_dir: Path | None, *, simulated: bool = False
 ) -> tuple[SweepSpec, DataFacts]:
     from lars_sweep.data import describe_dataset
     from lars_sweep.spec.loading import load_sweep
@@ -63,8 +75,12 @@ def _loaded(
 
     use_import_path()
     spec = load_sweep(find_sweep(path), overrides)
+    if simulated and spec.data.name in TRAIN_SAMPLES:
+        size = TRAIN_SAMPLES[spec.data.name]
+        return spec, DataFacts(content_id="SIMULATED", train_samples=size)
     info = describe_dataset(spec.data.name, data_dir)
-    return spec, DataFacts(content_id=info.content_id, train_samples=info.train_samples)
+    content_id = f"SIMULATED {info.content_id}" if simulated else info.content_id
+    return spec, DataFacts(content_id=content_id, train_samples=info.train_samples)
 
 
 def _planned(spec: SweepSpec, facts: DataFacts) -> Plan:

@@ -38,6 +38,8 @@ def interruptions(
 
 def notes(run: RunDir, view: View) -> Iterator[str]:
     """One sentence per thing that needs attention."""
+    if run.trainer == "analytic":
+        yield "SIMULATED: nothing is trained, every number comes from a stated surface"
     if (reason := requests.breaker(run)) is not None:
         yield f"circuit breaker: {reason}; mend it, then `lars-sweep resume {run.path}`"
     if failed := verdict(run):

@@ -73,7 +73,7 @@ class RunDir:
 
     @property
     def trainer(self) -> str:
-        """What the workers of this run train with: torch, noop or analytic."""
+        """What the workers of this run train with: torch, analytic, noop or paced."""
         return str(self.content["trainer"])
 
     # ── paths

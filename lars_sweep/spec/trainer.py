@@ -113,6 +113,8 @@ class TrialResult:
     layers: Sequence[LayerNorms] = field(default_factory=tuple)
     noise: Sequence[NoiseNorms] = field(default_factory=tuple)
     """Empty unless the trainer was asked for them."""
+    simulated_s: float | None = None
+    """Seconds that a simulation states instead of taking them; None: nothing was simulated."""
 
 
 class Control(Protocol):

@@ -12,7 +12,7 @@ from lars_sweep.worker.paced import PacedTrainer
 
 
 def make_trainer(name: str, order: WorkOrder) -> Trainer:
-    """The trainer called ``name``: torch, noop or paced.
+    """The trainer called ``name``: torch, analytic, noop or paced.
 
     Raises:
         RunError: there is no such trainer.
@@ -25,11 +25,15 @@ def make_trainer(name: str, order: WorkOrder) -> Trainer:
             threads=order.threads,
             checkpoint_every_s=order.checkpoint_every_s,
         )
+    if name == "analytic":
+        from lars_sweep.worker.analytic import AnalyticTrainer
+
+        return AnalyticTrainer()
     if name == "noop":
         return NoopTrainer()
     if name == "paced":
         return PacedTrainer(checkpoint_every_s=order.checkpoint_every_s)
-    raise RunError(f"no trainer called {name!r}; allowed: torch, noop, paced")
+    raise RunError(f"no trainer called {name!r}; allowed: torch, analytic, noop, paced")
 
 
 class NoopTrainer:

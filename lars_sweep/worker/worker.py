@@ -245,6 +245,8 @@ class WorkerProcess:
         *,
         failure: str | None = None,
     ) -> None:
+        if result.simulated_s is not None:
+            effort = replace(effort, wall_s=result.simulated_s)
         outcome = make_outcome(queued, trial, result, effort, self._provenance, failure=failure)
         if publish_outcome(self.run, outcome):
             self._unsealed.append(queued.trial_id)

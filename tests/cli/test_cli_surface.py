@@ -19,7 +19,7 @@ SURFACE = {
     "": "--version",
     "plan": "SWEEP --set --data-dir --json --trials",
     "launch": "SWEEP --run-dir --set --profile --workers --data-dir --wait --dry-run --smoke"
-    " --trainer",
+    " --simulate --trainer",
     "resume": "RUN --profile --workers --data-dir --wait",
     "status": "RUN --json --watch",
     "why": "RUN TRIAL --json",
