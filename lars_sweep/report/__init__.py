@@ -1,7 +1,26 @@
-"""Outcome tables → figures, tables and one HTML page."""
+"""Outcome tables → fits in every file format, figures, tables and one HTML page.
+
+Names are loaded on first use: `lars-sweep fit` draws nothing and needs no matplotlib.
+"""
 
 from __future__ import annotations
 
-from lars_sweep.report.build import FigurePaths, ReportPaths, build_report, report_run
+import importlib
+from typing import Any
 
-__all__ = ["FigurePaths", "ReportPaths", "build_report", "report_run"]
+_HOMES = {
+    "FigurePaths": "build",
+    "ReportPaths": "build",
+    "build_report": "build",
+    "report_run": "build",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -21,7 +21,7 @@ from lars_sweep.fit.analysis.curves_in_steps import (
     steps_finding,
 )
 from lars_sweep.fit.analysis.entries import Entry, Key, T
-from lars_sweep.fit.analysis.groups import Group, split
+from lars_sweep.fit.analysis.groups import Group, rivals, split
 from lars_sweep.fit.analysis.learning_rates import (
     LrFinding,
     effective_lrs,
@@ -124,7 +124,7 @@ def analyse(
         counts=_counts(outcomes),
         chosen=tuple(group.entry(chosen[group.key]) for group in groups),
         lr_interval=asked("lr-interval", rates),
-        width_ratio=asked("lr-interval", width_ratios(rates)),
+        width_ratio=asked("lr-interval", width_ratios(rivals(groups), rates)),
         epochs=asked("epochs", epochs),
         batch=asked("batch", batch),
         contrast=asked("batch", _contrasts(groups, steps, rates, options)),
@@ -157,5 +157,4 @@ def _contrasts(
         for entry in rates
         if entry.found is not None
     }
-    pairs = [(group, steps[group.key]) for group in groups if group.key in steps]
-    return contrasts(pairs, lambda key: brackets.get(key, False), options)
+    return contrasts(rivals(groups), steps, lambda key: brackets.get(key, False), options)

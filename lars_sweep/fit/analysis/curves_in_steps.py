@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ from scipy import stats
 
 from lars_sweep.fit.analysis.entries import Entry, Key, Missing, TooLittle, attempt
 from lars_sweep.fit.analysis.groups import Group, report_metric
-from lars_sweep.fit.analysis.learning_rates import rival_key
 from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
 from lars_sweep.fit.critical_batch import (
@@ -258,46 +257,49 @@ class Contrast:
 
 
 def contrasts(
-    steps: Iterable[tuple[Group, StepsFinding]],
+    pairs: Iterable[tuple[Group, Group | TooLittle]],
+    steps: Mapping[Key, StepsFinding],
     bracketed: Callable[[Key], bool],
     options: FitOptions,
 ) -> tuple[Entry[Contrast], ...]:
     """The primary contrast at every batch and epochs that both optimizers ran.
 
     Args:
-        steps: tuned cells of every group.
+        pairs: LARS groups with their SGD rivals.
+        steps: tuned cells by group.
         bracketed: whether the LR grid of a (group, batch, epochs) has a bad LR on either side of
             its best one, without which the rivals are not comparable.
         options: the baseline batch.
     """
-    pairs = list(steps)
-    rivals = {rival_key(g.key): (g, s) for g, s in pairs if g.key["optimizer"] == "sgd"}
     entries: list[Entry[Contrast]] = []
-    for group, lars in pairs:
-        rival = rivals.get(rival_key(group.key))
-        if group.key["optimizer"] != "lars" or rival is None:
+    for group, rival in pairs:
+        lars = steps.get(group.key)
+        if lars is None:
             continue
-        sgd_group, sgd = rival
-        cells = zip(lars.cells.batch.tolist(), lars.cells.epochs.tolist(), strict=True)
-        for batch, epochs in cells:
+        if isinstance(rival, TooLittle):
+            entries.append(group.entry(rival))
+            continue
+        sgd = steps.get(rival.key)
+        for batch, epochs in zip(
+            lars.cells.batch.tolist(), lars.cells.epochs.tolist(), strict=True
+        ):
             small = _small(lars.cells, epochs, options.baseline)
-            corners = [
-                _corner(finding.cells, at, epochs)
-                for finding in (lars, sgd)
-                for at in (batch, small)
-            ]
-            if batch == small or None in corners:
+            if sgd is None or batch == small:
+                continue
+            ends = [(f, _corner(f.cells, at, epochs)) for f in (lars, sgd) for at in (batch, small)]
+            corners = [corner for _, corner in ends if corner is not None]
+            if len(corners) < len(ends):
                 continue
             keys = [
                 Key(conditions=g.key.conditions, global_batch=int(at), epochs=epochs)
-                for g in (group, sgd_group)
+                for g in (group, rival)
                 for at in (batch, small)
             ]
             result: Contrast | TooLittle = TooLittle(
                 "not comparable: an LR grid does not bracket its own best LR"
             )
             if all(bracketed(key) for key in keys):
-                result = _contrast(lars, sgd, [c for c in corners if c is not None], int(small))
+                result = _contrast(lars, sgd, corners, int(small))
             entries.append(group.entry(result, batch=int(batch), epochs=epochs))
     return tuple(entries)
 
@@ -360,7 +362,8 @@ def step_times(rows: Rows) -> tuple[dict[tuple[float, int], tuple[float, float]]
     usable = rows.where((rows.status == "ok") & (rate > 0) & (wall > 0))
     kinds = sorted({str(kind) for kind in usable["device"].tolist()}) if "device" in rows else [""]
     if len(kinds) != 1:
-        return {}, f"times of different devices are not compared: {', '.join(kinds) or 'none'}"
+        told = f"times of different devices are not compared: {', '.join(kinds)}"
+        return {}, told if kinds else "no finished run has a measured throughput"
     devices = np.round(usable.floats("device_s") / usable.floats("wall_s"))
     found = {}
     for batch in np.unique(usable.floats("global_batch")):

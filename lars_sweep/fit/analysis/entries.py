@@ -36,8 +36,8 @@ class Key:
     """Which rows an entry is about."""
 
     conditions: tuple[tuple[str, Scalar], ...]
-    """Model and optimizer, then every other condition that differs between the groups of the
-    analysis, as (column, value); None: not recorded."""
+    """Model and optimizer, then what else tells the groups of the analysis apart, as
+    (column, value); None: not recorded."""
     global_batch: int | None = None
     """None: the entry is about all batches of the group."""
     epochs: float | None = None
@@ -51,6 +51,10 @@ class Key:
     def group(self) -> Key:
         """The same without batch and epochs."""
         return Key(conditions=self.conditions)
+
+    def of(self, other: Key) -> Key:
+        """The same batch and epochs of another group."""
+        return Key(conditions=other.conditions, global_batch=self.global_batch, epochs=self.epochs)
 
     @property
     def label(self) -> str:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from lars_sweep.fit.analysis.entries import Entry, Key, Missing, Scalar, T
+from lars_sweep.fit.analysis.entries import Entry, Key, Missing, Scalar, T, TooLittle
 from lars_sweep.fit.rows import CONDITIONS, MINIMUM_COLUMNS, Rows
 
 FOLLOWING = ("bn_batch", "warmup_epochs", "momentum", "weight_decay")
 """Conditions that a sweep may set per batch or per epochs as part of its tuning (the paper's
 warm-up in Tables 4 and 6, a ghost batch of B/8)."""
 _VARIED = ("global_batch", "epochs")
+OPTIMIZERS_OWN = frozenset(
+    {
+        "optimizer", "lars_variant", "granularity", "zero_norm", "trust_coefficient", "momentum",
+        "weight_decay",
+    }
+)  # fmt: skip
+"""Conditions in which two rivals may differ: what only one of them has, and what is tuned for each.
+All others must be equal, the momentum form and the exclusions among them (PROTOCOL.md 11)."""
+
+Conditions = dict[str, Scalar]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +33,13 @@ class Group:
     key: Key
     pooled: tuple[str, ...]
     rows: Rows
+    conditions: Conditions
+    """Every condition that the rows agree in, those that the key leaves out as well."""
+
+    @property
+    def arena(self) -> frozenset[tuple[str, Scalar]]:
+        """What a rival must share to be compared with this group."""
+        return frozenset(item for item in self.conditions.items() if item[0] not in OPTIMIZERS_OWN)
 
     def entry(
         self, result: T | Missing, *, batch: int | None = None, epochs: float | None = None
@@ -35,7 +52,10 @@ class Group:
         """The group per number of epochs; what is pooled is judged anew."""
         for (epochs,), rows in self.rows.groups(("epochs",)):
             varying = tuple(name for name in self.pooled if _values(rows, name) > 1)
-            yield float(epochs), Group(key=self.key, pooled=varying, rows=rows)
+            yield (
+                float(epochs),
+                Group(key=self.key, pooled=varying, rows=rows, conditions=self.conditions),
+            )
 
 
 def split(rows: Rows) -> tuple[Group, ...]:
@@ -52,7 +72,7 @@ def split(rows: Rows) -> tuple[Group, ...]:
     present = rows.where(rows.status != "failed")
     hard = [name for name in CONDITIONS if name in rows and name not in (*_VARIED, *FOLLOWING)]
     followers = [name for name in FOLLOWING if name in rows]
-    found: list[tuple[dict[str, Scalar], tuple[str, ...], Rows]] = []
+    found: list[tuple[Conditions, tuple[str, ...], Rows]] = []
     for values, outer in present.groups(hard):
         apart = [name for name in followers if _splits(outer, name)]
         for more, inner in outer.groups(apart) if apart else [((), outer)]:
@@ -65,9 +85,23 @@ def split(rows: Rows) -> tuple[Group, ...]:
             key=Key(conditions=tuple((name, conditions.get(name)) for name in told)),
             pooled=pooled,
             rows=inner,
+            conditions=conditions,
         )
         for conditions, pooled, inner in found
     )
+
+
+def rivals(groups: Iterable[Group]) -> Iterator[tuple[Group, Group | TooLittle]]:
+    """Every LARS group with the SGD group of the same arena, where there is one."""
+    known = list(groups)
+    for group in known:
+        if group.key["optimizer"] != "lars":
+            continue
+        others = [g for g in known if g.key["optimizer"] == "sgd" and g.arena == group.arena]
+        if len(others) == 1:
+            yield group, others[0]
+        elif others:
+            yield group, TooLittle(f"{len(others)} settings of SGD to compare with: name one")
 
 
 def _values(rows: Rows, name: str) -> int:
@@ -79,11 +113,14 @@ def _splits(rows: Rows, name: str) -> bool:
     return any(_values(cell, name) > 1 for _, cell in rows.groups(_VARIED))
 
 
-def _telling(groups: list[dict[str, Scalar]], names: list[str]) -> list[str]:
-    """Model and optimizer, and what else differs between the groups."""
+def _telling(groups: list[Conditions], names: list[str]) -> list[str]:
+    """Model and optimizer, and what else is needed to tell the groups apart."""
     told = ["model", *(["optimizer"] if "optimizer" in names else [])]
     for name in names:
-        if name not in told and len({group.get(name) for group in groups}) > 1:
+        values: dict[tuple[Scalar, ...], set[Scalar]] = {}
+        for group in groups:
+            values.setdefault(tuple(group.get(n) for n in told), set()).add(group.get(name))
+        if any(len(found) > 1 for found in values.values()):
             told.append(name)
     return told
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from lars_sweep.fit.analysis.entries import Entry, Key, Missing, TooLittle, attempt
+from lars_sweep.fit.analysis.entries import Entry, Missing, TooLittle, attempt
 from lars_sweep.fit.analysis.groups import Group, choice_metric
 from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
@@ -179,6 +179,13 @@ def _versus(
     own, height = interval.plateau.value, baseline.plateau.value
     if own is None or height is None:
         return TooLittle("no plateau is fitted at this batch")
+    if baseline is interval:
+        return BaselineLr(
+            batch=interval.global_batch,
+            plateau=height,
+            low=_bare(interval.low),
+            high=_bare(interval.high),
+        )
     room = own - height + options.delta
     if room <= 0:
         reason = f"even the plateau lies {height - own:.2g} points below that of the baseline"
@@ -319,36 +326,30 @@ def _through(found: EffectiveLr, edge: Answer) -> Answer:
     return Answer(kind=Kind.BOUNDED if both else Kind.UNBOUNDED, value=value, interval=interval)
 
 
-def width_ratios(found: Iterable[Entry[LrFinding]]) -> tuple[Entry[Answer], ...]:
+def width_ratios(
+    pairs: Iterable[tuple[Group, Group | TooLittle]], found: Iterable[Entry[LrFinding]]
+) -> tuple[Entry[Answer], ...]:
     """Width of LARS's interval over SGD's, in octaves, wherever both were run alike."""
-    by_rival: dict[tuple[object, ...], Entry[LrFinding]] = {}
-    entries = tuple(found)
-    for entry in entries:
-        if entry.key["optimizer"] == "sgd":
-            by_rival[rival_key(entry.key)] = entry
+    known = {entry.key: entry for entry in found}
     ratios: list[Entry[Answer]] = []
-    for entry in entries:
-        rival = by_rival.get(rival_key(entry.key))
-        if entry.key["optimizer"] != "lars" or rival is None:
-            continue
-        one, other = entry.found, rival.found
-        result: Answer | TooLittle = (
-            TooLittle("one of the two has no LR interval")
-            if one is None or other is None
-            else width_ratio(one.interval, other.interval)
-        )
-        ratios.append(Entry(key=entry.key, pooled=entry.pooled, result=result))
+    for lars, sgd in pairs:
+        for key, entry in known.items():
+            if key.group != lars.key:
+                continue
+            rival = known.get(key.of(sgd.key)) if isinstance(sgd, Group) else None
+            if isinstance(sgd, Group) and rival is None:
+                continue
+            ratios.append(Entry(key=key, pooled=entry.pooled, result=_ratio(entry, rival, sgd)))
     return tuple(ratios)
 
 
-OPTIMIZERS_OWN = (
-    "optimizer", "lars_variant", "granularity", "zero_norm", "trust_coefficient", "momentum",
-    "weight_decay", "exclusions",
-)  # fmt: skip
-"""Conditions in which two rivals may differ: the optimizer's own, and what is tuned for it."""
-
-
-def rival_key(key: Key) -> tuple[object, ...]:
-    """What two rivals must share."""
-    shared = tuple(pair for pair in key.conditions if pair[0] not in OPTIMIZERS_OWN)
-    return (*shared, key.global_batch, key.epochs)
+def _ratio(
+    entry: Entry[LrFinding], rival: Entry[LrFinding] | None, sgd: Group | TooLittle
+) -> Answer | TooLittle:
+    if isinstance(sgd, TooLittle):
+        return sgd
+    one, other = entry.found, None if rival is None else rival.found
+    if one is None or other is None:
+        return TooLittle("one of the two has no LR interval")
+    ratio = width_ratio(one.interval, other.interval)
+    return TooLittle(ratio.reason) if ratio.kind is Kind.NOT_IDENTIFIED else ratio
