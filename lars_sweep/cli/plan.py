@@ -19,19 +19,33 @@ def plan(
     trials: Annotated[
         Path | None, typer.Option("--trials", help="Also write each trial as a file there.")
     ] = None,
+    power: Annotated[
+        bool, typer.Option("--power", help="Also simulate what the sweep could say.")
+    ] = False,
+    sigma: Annotated[
+        float | None,
+        typer.Option("--sigma", help="With --power: accuracy points between seeds (1 SD)."),
+    ] = None,
 ) -> None:
     """Show strata, points, trials, steps, images and disk of a sweep, and its weak spots."""
     from dataclasses import asdict
     from itertools import chain
 
+    from lars_sweep.cli.power import print_power, sweep_power
     from lars_sweep.cli.sweeps import plan_of, refuse_over_budget
     from lars_sweep.cli.talk import print_json, say
     from lars_sweep.data import describe_dataset
+    from lars_sweep.errors import SpecError
+    from lars_sweep.fit.answers import to_jsonable
     from lars_sweep.spec.protocol import protocol_warnings
     from lars_sweep.study.cost import example_trials, plan_cost
     from lars_sweep.train.footprint import peak_disk_bytes
     from lars_sweep.worker.alone import write_trial
 
+    if sigma is not None and (not power or sigma <= 0):
+        raise SpecError(
+            f"--sigma: got {sigma:g}; allowed: a positive number, together with --power"
+        )
     made = plan_of(sweep, set_ or (), data_dir)
     by_stratum = example_trials(made)
     everything = list(chain.from_iterable(by_stratum.values()))
@@ -39,11 +53,16 @@ def plan(
     warnings = protocol_warnings(by_stratum, made.spec)
     info = describe_dataset(made.spec.data.name, data_dir)
     disk = peak_disk_bytes(everything, info, workers=1)
+    prospects = sweep_power(made, everything, sigma) if power else ()
     if json_:
         totals = {n: getattr(cost, n) for n in ("points", "trials", "steps", "images")}
-        print_json(asdict(cost) | totals | {"peak_disk_bytes": disk, "warnings": warnings})
+        found = {"peak_disk_bytes": disk, "warnings": warnings}
+        if power:
+            found["power"] = to_jsonable(prospects)
+        print_json(asdict(cost) | totals | found)
     else:
         _print(cost, disk)
+        print_power(prospects)
     for warning in warnings:
         say(f"warning: {warning}")
     if trials is not None:

@@ -34,7 +34,7 @@ _HOMES = {
     "width_ratio": "lr_interval",
     "noise_parts": "noise_scale",
     "estimate_noise_scale": "noise_scale",
-    "AssumedSurface": "power",
+    "AssumedSurface": "surface",
     "PowerReport": "power",
     "SweepDesign": "power",
     "plan_power": "power",

@@ -17,7 +17,7 @@ from lars_sweep.cli.app import app
 
 SURFACE = {
     "": "--version",
-    "plan": "SWEEP --set --data-dir --json --trials",
+    "plan": "SWEEP --set --data-dir --json --trials --power --sigma",
     "launch": "SWEEP --run-dir --set --profile --workers --data-dir --wait --dry-run --smoke"
     " --simulate --trainer",
     "resume": "RUN --profile --workers --data-dir --wait",
