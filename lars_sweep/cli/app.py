@@ -4,6 +4,7 @@ import typer
 
 from lars_sweep.cli.data import app as data
 from lars_sweep.cli.doctor import doctor
+from lars_sweep.cli.fit import fit
 from lars_sweep.cli.launch import launch, resume
 from lars_sweep.cli.plan import plan
 from lars_sweep.cli.results import collect, export, report
@@ -40,7 +41,7 @@ def _options(
 
 
 for command in (
-    plan, launch, resume, status, why, logs, prune, cancel, gc, collect, export, report, train,
+    plan, launch, resume, status, why, logs, prune, cancel, gc, collect, fit, export, report, train,
     doctor,
 ):  # fmt: skip
     app.command()(command)

@@ -29,3 +29,43 @@ Workers = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show progress, then write the report.")]
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN|FILE...", help="Run directories, .parquet or .csv files, or `paper`."
+    ),
+]
+Kinds = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="K[,K]",
+        help="lr-interval, epochs, batch, best-lr, critical-batch, gap, layers or all "
+        "[default: all].",
+    ),
+]
+Delta = Annotated[
+    float | None,
+    typer.Option(
+        "--delta", min=1e-6, help="Points below the plateau that are good [default: the sweep's]."
+    ),
+]
+Sigma = Annotated[
+    float | None,
+    typer.Option(
+        "--sigma", min=1e-6, help="Standard deviation of one seed, points [default: from seeds]."
+    ),
+]
+Target = Annotated[
+    float | None,
+    typer.Option(
+        "--target", min=0, max=100, metavar="ACC", help="Accuracy to hold, % [default: baseline's]."
+    ),
+]
+Baseline = Annotated[
+    int | None,
+    typer.Option("--baseline", min=1, metavar="N", help="Baseline batch [default: the smallest]."),
+]
+Pool = Annotated[
+    bool, typer.Option("--pool", help="Fit all inputs together; a trial in two of them is one.")
+]

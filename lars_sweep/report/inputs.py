@@ -212,13 +212,16 @@ def _repeats(ids: list[object]) -> np.ndarray:
     return np.array(found, dtype=bool)
 
 
-def pooled(sources: Sequence[Source]) -> Source:
+def pooled(sources: Sequence[Source], delta: float | None = None) -> Source:
     """All inputs as one; a trial that two of them hold counts once.
 
     Rows that must not be fitted together are told apart by their conditions as within one run.
+
+    Raises:
+        OutcomeError: the runs' sweep files differ in delta, and none is stated here.
     """
     deltas = {source.delta for source in sources if source.delta is not None}
-    if len(deltas) > 1:
+    if len(deltas) > 1 and delta is None:
         got = ", ".join(f"{delta:g}" for delta in sorted(deltas))
         raise OutcomeError(f"the runs' sweep files differ in delta ({got}); name one with --delta")
 

@@ -2,7 +2,8 @@
 
 What a table does not repeat is taken from the text and the sweeps under sweeps/paper: η is 0.001,
 Table 5 goes on from Tables 3 and 4 (its ResNet-50 has their extended augmentation: 74.4 at 16K),
-an accuracy of 0.1 % is that of guessing among 1,000 classes, a diverged run.
+an accuracy of 0.1 % is that of guessing among 1,000 classes, a diverged run. The largest LR of a
+schedule follows from Caffe's quadratic decay, which counts from step 0: γ0 (1 - warm-up/E)².
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "trust_coefficient": pa.float64(),
     "global_batch": pa.int64(),
     "base_lr": pa.float64(),
+    "lr_peak": pa.float64(),
     "lr_chosen": pa.float64(),
     "warmup_epochs": pa.float64(),
     "epochs": pa.float64(),
@@ -69,11 +71,18 @@ def paper_table(files: list[Path]) -> pa.Table:
         if row["base_lr"] is None:  # Table 5 repeats neither the LR nor the warm-up of its batch
             source = tuned.get((*_run(row)[:-1], 100.0), {})
             row |= {name: source.get(name) for name in ("base_lr", "warmup_epochs")}
-        found.setdefault((*_run(row), row["base_lr"]), row)
+        found.setdefault((*_run(row), row["base_lr"]), row | {"lr_peak": _peak(row)})
     rows = list(found.values())
     return pa.table(
         {name: pa.array([row[name] for row in rows], type=kind) for name, kind in _COLUMNS.items()}
     )
+
+
+def _peak(row: dict[str, object]) -> float | None:
+    lr, warmup, epochs = row["base_lr"], row["warmup_epochs"], row["epochs"]
+    if not (isinstance(lr, float) and isinstance(warmup, float) and isinstance(epochs, float)):
+        return None
+    return lr * (1.0 - warmup / epochs) ** 2
 
 
 def _run(row: dict[str, object]) -> tuple[object, ...]:
@@ -105,13 +114,18 @@ def _row(printed: dict[str, str]) -> dict[str, object]:
         "global_batch": int(printed["batch"]),
         "base_lr": _number(printed.get("base_lr", "")),
         "lr_chosen": float(lars),
-        "warmup_epochs": _number(printed.get("warmup_epochs", "")),
+        "warmup_epochs": _warmup(table, printed.get("warmup_epochs", "")),
         "epochs": float(printed["epochs"]),
         "samples": IMAGENET,
         "seed": 0,
         "status": "diverged" if accuracy <= _CHANCE else "ok",
         "accuracy": accuracy,
     }
+
+
+def _warmup(table: str, text: str) -> float | None:
+    """Epochs; "N/A" of Table 4 is no warm-up, elsewhere an empty cell is what is not told."""
+    return 0.0 if table == "4" and not text else _number(text)
 
 
 def _number(text: str) -> float | None:

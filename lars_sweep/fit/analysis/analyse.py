@@ -31,7 +31,7 @@ from lars_sweep.fit.analysis.learning_rates import (
 from lars_sweep.fit.analysis.losses import GapFinding, gap_findings
 from lars_sweep.fit.analysis.norms import LayersFinding, layers_findings
 from lars_sweep.fit.analysis.options import FitOptions
-from lars_sweep.fit.analysis.scaling import LrScalingFinding, lr_scalings
+from lars_sweep.fit.analysis.scaling import LrScalingFinding, lr_scalings, pooled_scaling
 from lars_sweep.fit.answers import Answer
 from lars_sweep.fit.rows import Rows
 
@@ -61,6 +61,8 @@ class Analysis:
     """LARS against SGD, per group, batch and epochs that both ran."""
     best_lr: tuple[Entry[LrScalingFinding], ...]
     """Per group and epochs."""
+    best_lr_pooled: tuple[Entry[dict[str, float]], ...]
+    """AICc of each form over several models; empty for one."""
     critical_batch: tuple[Entry[CriticalFinding], ...]
     """Per group."""
     gap: tuple[Entry[GapFinding], ...]
@@ -105,7 +107,7 @@ def analyse(
     critical: list[Entry[CriticalFinding]] = []
     if wanted & {"epochs", "batch", "critical-batch"}:
         for group in groups:
-            found = steps_finding(group, options)
+            found = steps_finding(group, chosen[group.key], options)
             if not isinstance(found, StepsFinding):
                 epochs.append(group.entry(found))
                 batch.append(group.entry(found))
@@ -115,6 +117,8 @@ def analyse(
             epochs.append(group.entry(epochs_finding(found)))
             batch += batch_findings(group, found, options)
             critical.append(group.entry(critical_finding(group, found)))
+
+    scalings = [e for g in groups for e in lr_scalings(g, rates)] if "best-lr" in wanted else []
 
     def asked(kind: str, entries: Iterable[Entry[T]]) -> tuple[Entry[T], ...]:
         return tuple(entries) if kind in wanted else ()
@@ -128,7 +132,8 @@ def analyse(
         epochs=asked("epochs", epochs),
         batch=asked("batch", batch),
         contrast=asked("batch", _contrasts(groups, steps, rates, options)),
-        best_lr=asked("best-lr", (e for g in groups for e in lr_scalings(g, rates))),
+        best_lr=asked("best-lr", scalings),
+        best_lr_pooled=asked("best-lr", pooled_scaling(scalings)),
         critical_batch=asked("critical-batch", critical),
         gap=asked(
             "gap",

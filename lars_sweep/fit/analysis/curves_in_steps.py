@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from lars_sweep.fit.analysis.chosen import Chosen
 from lars_sweep.fit.analysis.entries import Entry, Key, Missing, TooLittle, attempt
-from lars_sweep.fit.analysis.groups import Group, report_metric
+from lars_sweep.fit.analysis.groups import Group, choice_metric, report_metric
 from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
 from lars_sweep.fit.critical_batch import (
@@ -116,9 +117,19 @@ class CriticalFinding:
     """Why there are no times, or on what they were measured."""
 
 
-def steps_finding(group: Group, options: FitOptions) -> StepsFinding | Missing:
-    """Tuned cells and their curve; TooLittle where no cell finished."""
+def steps_finding(
+    group: Group, chosen: tuple[Chosen, ...] | Missing, options: FitOptions
+) -> StepsFinding | Missing:
+    """Tuned cells and their curve; TooLittle where no cell finished.
+
+    Args:
+        group: rows of one model and optimizer.
+        chosen: its chosen LRs, whose accuracies are the target where choice and report differ.
+        options: sigma, delta, target and baseline.
+    """
     metric = report_metric(group.rows)
+    apart = choice_metric(group.rows) != metric
+    reported = chosen if apart and isinstance(chosen, tuple) else ()
 
     def make() -> StepsFinding | TooLittle:
         table, noise = tuned(
@@ -130,7 +141,7 @@ def steps_finding(group: Group, options: FitOptions) -> StepsFinding | Missing:
         )
         if not len(table):
             return TooLittle("no run finished")
-        target = _target(table, noise, options)
+        target = _target(table, noise, reported, options)
         fit: StepsFit | TooLittle = TooLittle(
             f"{len(table)} combinations of batch and epochs finished, {MINIMUM_CELLS} needed"
         )
@@ -147,7 +158,14 @@ def common_epochs(table: Tuned) -> float:
     return float(min(counts, key=lambda epochs: (-counts[epochs], epochs)))
 
 
-def _target(table: Tuned, noise: Noise | None, options: FitOptions) -> Target:
+def _target(
+    table: Tuned, noise: Noise | None, chosen: Sequence[Chosen], options: FitOptions
+) -> Target:
+    """The stated target, or what the baseline batch reaches.
+
+    Where one split chose the LR and another reports, that is the mean at the chosen LR; else that
+    mean is too good by selection, and the tuned accuracy takes its place (PROTOCOL.md 1, 15).
+    """
     if options.target is not None:
         return Target(value=options.target, se=0.0, source="stated", batch=None, epochs=None)
     batch = table.batch.min() if options.baseline is None else float(options.baseline)
@@ -156,13 +174,18 @@ def _target(table: Tuned, noise: Noise | None, options: FitOptions) -> Target:
         at = np.flatnonzero(table.batch == table.batch.min())
     wanted = common_epochs(table)
     index = int(min(at, key=lambda i: (table.epochs[i] != wanted, table.epochs[i])))
-    se = 0.0 if noise is None else float(np.sqrt(noise.variance / table.weight[index]))
+    here = (int(table.batch[index]), float(table.epochs[index]))
+    # A fitted plateau may lie above 100 %.
+    value, seeds = min(float(table.accuracy[index]), 100.0), float(table.weight[index])
+    for one in chosen:
+        if (one.global_batch, one.epochs) == here:
+            value, seeds = one.accuracy, float(one.seeds)
     return Target(
-        value=min(float(table.accuracy[index]), 100.0),  # a fitted plateau may lie above it
-        se=se,
-        source=f"batch {table.batch[index]:.0f} at {table.epochs[index]:g} epochs",
-        batch=int(table.batch[index]),
-        epochs=float(table.epochs[index]),
+        value=value,
+        se=0.0 if noise is None else float(np.sqrt(noise.variance / seeds)),
+        source=f"batch {here[0]} at {here[1]:g} epochs",
+        batch=here[0],
+        epochs=here[1],
     )
 
 

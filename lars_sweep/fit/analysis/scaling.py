@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lars_sweep.fit.analysis.entries import Entry, Missing, TooLittle, attempt
+from lars_sweep.fit.analysis.entries import Entry, Key, Missing, TooLittle, attempt
 from lars_sweep.fit.analysis.groups import Group
 from lars_sweep.fit.analysis.learning_rates import LrFinding
-from lars_sweep.fit.best_lr import BestLr, LrScaling, best_lrs, lr_scaling
+from lars_sweep.fit.best_lr import BestLr, LrScaling, best_lrs, lr_scaling, pooled_criterion
 from lars_sweep.fit.lr_interval import LrInterval
 from lars_sweep.fit.rows import Rows
 
@@ -128,3 +128,23 @@ def _points(per_batch: list[Rows], column: str) -> BestLr:
         lr=np.array([float(part.floats(column)[0]) for part in per_batch]),
         se=None,
     )
+
+
+def pooled_scaling(
+    found: Iterable[Entry[LrScalingFinding]],
+) -> tuple[Entry[dict[str, float]], ...]:
+    """AICc of every form over all models that have a best LR, at most once for the same points.
+
+    One network's five batches rarely tell the forms apart; several together may.
+    """
+    points: dict[tuple[object, ...], BestLr] = {}
+    for entry in found:
+        scaling = None if entry.found is None else entry.found.headline
+        if isinstance(scaling, LrScaling):
+            own = scaling.points
+            points.setdefault((entry.key["model"], *own.batch.tolist(), *own.lr.tolist()), own)
+    models = {str(key[0]) for key in points}
+    if len(models) < 2:
+        return ()
+    key = Key(conditions=(("model", " + ".join(sorted(models))),))
+    return (Entry(key=key, pooled=("model",), result=pooled_criterion(list(points.values()))),)

@@ -1,0 +1,72 @@
+"""From what the user named to one analysis per input: shared by fit, recipe and report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lars_sweep.errors import SpecError
+from lars_sweep.fit.analysis import KINDS, Analysis, FitOptions, analyse
+from lars_sweep.report.inputs import Source, pooled, read_sources, to_rows
+
+DEFAULT_DELTA = 0.5
+
+
+def analyse_inputs(
+    inputs: Sequence[Path],
+    *,
+    kinds: str | None = None,
+    delta: float | None = None,
+    sigma: float | None = None,
+    target: float | None = None,
+    baseline: int | None = None,
+    pool: bool = False,
+) -> tuple[tuple[Source, Analysis], ...]:
+    """Read and fit every input; each with the delta of its own sweep file unless one is stated.
+
+    Raises:
+        SpecError: an unknown kind.
+        OutcomeError: an input that is no table of outcomes.
+        RunError: a directory that is no run.
+    """
+    asked = parse_kinds(kinds)
+    sources = read_sources(inputs)
+    if pool and len(sources) > 1:
+        sources = (pooled(sources, delta),)
+    return tuple(
+        (
+            source,
+            analyse_source(
+                source,
+                FitOptions(
+                    delta=delta or source.delta or DEFAULT_DELTA,
+                    sigma=sigma,
+                    target=target,
+                    baseline=baseline,
+                    kinds=asked,
+                ),
+            ),
+        )
+        for source in sources
+    )
+
+
+def analyse_source(source: Source, options: FitOptions) -> Analysis:
+    """Fit one input."""
+    return analyse(
+        to_rows(source.outcomes),
+        None if source.curves is None else to_rows(source.curves),
+        None if source.layers is None else to_rows(source.layers),
+        options=options,
+    )
+
+
+def parse_kinds(text: str | None) -> tuple[str, ...]:
+    """``lr-interval,batch`` as kinds in their usual order; all of them for None and ``all``."""
+    named = {name.strip() for name in (text or "all").split(",")}
+    unknown = named - {*KINDS, "all"}
+    if unknown:
+        raise SpecError(
+            f"--kind: got {', '.join(sorted(unknown))}; allowed: {', '.join(KINDS)}, all"
+        )
+    return KINDS if "all" in named else tuple(kind for kind in KINDS if kind in named)
