@@ -1,6 +1,7 @@
-"""One development cluster for the whole test run, shared by all xdist workers.
+"""Development clusters for tests: one that all xdist workers share, and some of a test's own.
 
-Nothing here skips: where SLURM is missing the tests fail and say which packages to install.
+Nothing here skips: where SLURM is missing the tests fail and say which packages to install. Every
+wait polls quickly and gives up late: a busy machine makes tests slow, not red.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 from devcluster.cluster import Cluster
@@ -22,26 +23,17 @@ from devcluster.settings import Settings
 from lars_sweep.cluster.jobs import JobState, State
 from lars_sweep.cluster.scheduler import query_jobs
 
+WAIT_S = 180.0
+"""Cap of a wait for what takes seconds on a quiet machine."""
+
+Take = Callable[[int], "Lab"]
+Own = Callable[..., "Lab"]
+
 
 @pytest.fixture(scope="session")
 def accounted(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Four nodes, with accounting."""
-    with _shared(Settings(name=_name(request, "a"))) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="session")
-def plain(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Two nodes for many small jobs, no accounting (squeue only), arrays of at most 10 tasks."""
-    settings = Settings(
-        name=_name(request, "p"),
-        nodes=2,
-        cpus=20,
-        memory_mib=20_000,
-        accounting=False,
-        max_array_size=10,
-    )
-    with _shared(settings) as cluster:
+    """Ten nodes, with accounting: enough for four tests at once, of which one takes four."""
+    with _shared(Settings(name=_name(request, "a"), nodes=10)) as cluster:
         yield cluster
 
 
@@ -68,7 +60,7 @@ class Lab:
     def state(self, job_id: str) -> JobState:
         return query_jobs([job_id])[job_id]
 
-    def wait(self, job_id: str, *states: State, seconds: float = 40) -> JobState:
+    def wait(self, job_id: str, *states: State, seconds: float = WAIT_S) -> JobState:
         """Polls until the job is in one of the states."""
         deadline = time.monotonic() + seconds
         while (now := self.state(job_id)).state not in states:
@@ -76,7 +68,7 @@ class Lab:
             time.sleep(0.3)
         return now
 
-    def output(self, job_id: str, word: str = "", seconds: float = 20) -> str:
+    def output(self, job_id: str, word: str = "", seconds: float = WAIT_S) -> str:
         """What the job has printed, once it has printed the word."""
         file = self.folder / f"{job_id}.out"
         deadline = time.monotonic() + seconds
@@ -91,21 +83,19 @@ class Lab:
         if not self.jobs:
             return
         self.cluster.run("scancel", *self.jobs)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + WAIT_S
         while self.cluster.run("squeue", "-h", f"--jobs={','.join([*self.jobs, '1'])}"):
             assert time.monotonic() < deadline, f"{self.jobs} are still there"
             time.sleep(0.2)
 
 
 @pytest.fixture
-def take(
-    accounted: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[int], Lab]]:
+def take(accounted: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Take]:
     """``take(2)``: two nodes for this test alone, however many tests run beside it."""
-    monkeypatch.setenv("SLURM_CONF", accounted.environ["SLURM_CONF"])
     with ExitStack() as stack:
 
         def reserve(count: int) -> Lab:
+            monkeypatch.setenv("SLURM_CONF", accounted.environ["SLURM_CONF"])
             lab = Lab(accounted, _reserved(accounted, count, stack), tmp_path)
             stack.callback(lab.clear)
             return lab
@@ -113,11 +103,37 @@ def take(
         yield reserve
 
 
-def _name(request: pytest.FixtureRequest, kind: str) -> str:
+@pytest.fixture
+def own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Own]:
+    """``own(nodes=2, accounting=False)``: a cluster whose controller nobody else would miss."""
+    with ExitStack() as stack:
+
+        def start(**settings: Any) -> Lab:
+            name = _name(request, "o", request.node.nodeid)
+            cluster = Cluster(Settings(name=name, **settings).checked())
+            stack.callback(cluster.down, wipe=True)
+            cluster.up()
+            monkeypatch.setenv("SLURM_CONF", cluster.environ["SLURM_CONF"])
+            return Lab(cluster, cluster.settings.node_names, tmp_path)
+
+        yield start
+
+
+def stretched(seconds: float) -> float:
+    """A time that is promised on a quiet machine, longer where others make this one busy."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def _name(request: pytest.FixtureRequest, kind: str, salt: str = "") -> str:
     """The same in all xdist workers of a run, another in every other run."""
     worker_input = getattr(request.config, "workerinput", {})
-    run = worker_input.get("testrunuid", f"{os.getpid()} {time.time()}")
-    return kind + hashlib.sha256(run.encode()).hexdigest()[:7]
+    run = worker_input.get("testrunuid", f"{os.getpid()} {_STARTED}")
+    return kind + hashlib.sha256(f"{run} {salt}".encode()).hexdigest()[:7]
+
+
+_STARTED = time.time()
 
 
 @contextmanager
@@ -128,11 +144,15 @@ def _shared(settings: Settings) -> Iterator[Cluster]:
     lock = cluster.base.with_suffix(".users")
     with _joined(lock) as users:
         try:
-            cluster.up()
-            yield cluster
+            with lock.with_suffix(".starting").open("w") as starting:
+                _flock(starting, fcntl.LOCK_EX)
+                if not cluster.running:  # else another test may just have killed a node of it
+                    cluster.up()
+            yield Cluster(cluster.settings)
         finally:
             if _flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 cluster.down(wipe=True)
+                lock.with_suffix(".starting").unlink()
                 lock.unlink()
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clusterkit import Lab
+from clusterkit import WAIT_S, Lab
 
-from lars_sweep.cluster.jobs import State
 from lars_sweep.cluster.loading import load_profile
 from lars_sweep.data import describe_dataset
 from lars_sweep.dispatch.slurm import cancel_arrays
@@ -44,7 +45,7 @@ evaluations = 4
 optimizer = "sgd"
 global_batch = {batch}
 epochs = {epochs}
-base_lr = {{ log = [0.01, 1.0], points = {points} }}
+base_lr = {base_lr}
 [seeds]
 count = 1
 """
@@ -53,7 +54,8 @@ count = 1
 def sweep_text(*, points: int, steps: int, batch: int = 128) -> str:
     """A sweep of one stratum: ``points`` trials of ``steps`` steps."""
     samples = describe_dataset("digits").train_samples * 5 // 6
-    return SWEEP.format(points=points, batch=batch, epochs=round(steps * batch / samples, 6))
+    base_lr = f"{{ log = [0.01, 1.0], points = {points} }}" if points > 1 else "0.1"
+    return SWEEP.format(base_lr=base_lr, batch=batch, epochs=round(steps * batch / samples, 6))
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Site:
     folder: Path
     runs: list[RunDir] = field(default_factory=list)
 
-    def profile(self, text: str = "", *, name: str = "site", **job: Any) -> Path:
+    def profile(self, text: str = "", name: str = "site", **job: Any) -> Path:
         """A profile of one-rank workers on this site's nodes, with more keys in ``text``."""
         others = set(self.lab.cluster.settings.node_names) - set(self.lab.nodes)
         keys = {"mem_gib": 1.0, "time_limit_min": 20, "cpus_per_task": 1} | job
@@ -93,6 +95,16 @@ class Site:
         requests.withdraw_stop(run)
         return submit_workers(run, load_profile(profile), wanted=workers_wanted)
 
+    def launch(self, text: str, profile: Path, module: str, *, name: str = "run") -> RunDir:
+        """What ``lars-sweep launch`` does in a folder with a module of the user's own."""
+        (self.folder / "mine.py").write_text(module)
+        (self.folder / f"{name}.sweep.toml").write_text(text)
+        command("launch", f"{name}.sweep.toml", "--run-dir", name, "--profile", profile,
+                folder=self.folder)  # fmt: skip
+        run = open_run(self.folder / name)
+        self.runs.append(run)
+        return run
+
     def close(self) -> None:
         """End what still runs there."""
         arrays = []
@@ -100,7 +112,7 @@ class Site:
             for launch in read_launches(run):
                 arrays += [*launch.job_ids, *filter(None, [launch.canary])]
         cancel_arrays(arrays)
-        until(lambda: not self.queue(arrays), "the jobs of the test to go", 40)
+        until(lambda: not self.queue(arrays), "the jobs of the test to go")
 
     def queue(self, arrays: Sequence[str]) -> str:
         """squeue's rows about arrays."""
@@ -109,11 +121,24 @@ class Site:
         return self.lab.cluster.run("squeue", "-h", f"--jobs={','.join([*arrays, '1'])}")
 
 
+At = Callable[["int | Lab"], Site]
+
+
+def command(*words: str | Path, folder: Path | None = None) -> str:
+    """What a command of ours prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lars_sweep", *map(str, words)],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def _toml(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
 
-def until(true: Callable[[], object], what: str, seconds: float = 60) -> None:
+def until(true: Callable[[], object], what: str, seconds: float = WAIT_S) -> None:
     """Poll; fail with ``what`` if it does not come."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -141,7 +166,7 @@ def finished(run: RunDir) -> int:
     return len(rows(run))
 
 
-def wait_finished(run: RunDir, seconds: float = 90) -> None:
+def wait_finished(run: RunDir, seconds: float = 2 * WAIT_S) -> None:
     """Until every trial has an outcome, exactly one each."""
     wanted = {queued.trial_id for queued in load_plan(run).queue}
     deadline = time.monotonic() + seconds
@@ -171,9 +196,9 @@ def running(run: RunDir, *, steps: int = 1) -> list[Worker]:
     return [w for w in known(run) if w.state == "running" and w.steps_done >= steps]
 
 
-def wait_running(run: RunDir, count: int = 1, *, steps: int = 1, seconds: float = 60) -> Worker:
-    """Until so many workers are in mid-trial; the first of them."""
-    until(lambda: len(running(run, steps=steps)) >= count, f"{count} workers in mid-trial", seconds)
+def wait_running(run: RunDir, *, steps: int = 1) -> Worker:
+    """Until a worker is in mid-trial, so many steps into it."""
+    until(lambda: running(run, steps=steps), "a worker in mid-trial")
     return running(run, steps=steps)[0]
 
 
@@ -214,10 +239,15 @@ def job_log(run: RunDir, job_id: str) -> str:
     return "\n".join(p.read_text(errors="replace") for p in run.logs.glob(f"{job_id}_*_log.out"))
 
 
-def pids(job_id: str, rank: int) -> list[int]:
-    """Processes of one rank of a job; all nodes are this machine."""
+def pids(site: Site, job_id: str, rank: int) -> list[int]:
+    """Processes of one rank of a job; all nodes, of other clusters too, are this machine."""
     array, _, task = job_id.partition("_")
-    wanted = {f"SLURM_ARRAY_JOB_ID={array}", f"SLURM_ARRAY_TASK_ID={task}", f"SLURM_PROCID={rank}"}
+    wanted = {
+        f"SLURM_CLUSTER_NAME={site.lab.cluster.settings.name}",
+        f"SLURM_ARRAY_JOB_ID={array}",
+        f"SLURM_ARRAY_TASK_ID={task}",
+        f"SLURM_PROCID={rank}",
+    }
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -229,7 +259,3 @@ def pids(job_id: str, rank: int) -> list[int]:
             if wanted <= set(environ) and b"lars_sweep.worker" in command:
                 found.append(int(entry.name))
     return found
-
-
-def state_of(site: Site, job_id: str) -> State:
-    return site.lab.state(job_id).state

@@ -58,10 +58,5 @@ class JobEnd:
                 return Signal.OUT_OF_TIME
         return Signal.PREEMPTED if self._signals else Signal.GO_ON
 
-    @property
-    def terminated(self) -> bool:
-        """Whether SIGTERM came: `scancel` sends it, so the job must not bring itself back."""
-        return signal.SIGTERM in self._signals
-
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals.add(number)

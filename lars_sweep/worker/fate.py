@@ -111,15 +111,26 @@ class Fates:
         said = claims.read_release(self._run.claims, claim.trial_id, claim.attempt)
         if said is None:
             return RUNS
+        cause = Cause.CANCELLED if said.cause in KEPT and self._cancelled(holder) else said.cause
         kept = (
-            said.cause in KEPT
+            cause in KEPT
             and holder is not None
             and holder.executor == "slurm"
             and not self._is_predecessor(holder)
             and time.time() - said.at < self._keep_s
             and self._view.may_return(holder.array)
         )
-        return Fate(free=not kept, cause=said.cause, reason=said.reason, nodes=said.nodes)
+        return Fate(free=not kept, cause=cause, reason=said.reason, nodes=said.nodes)
+
+    def _cancelled(self, holder: Worker | None) -> bool:
+        """Whether somebody ended the job: to its worker `scancel` is a signal like preemption's."""
+        seen = self._view.jobs.get(holder.job_id) if holder is not None else None
+        return (
+            holder is not None
+            and seen is not None
+            and seen.job.state is State.CANCELLED
+            and seen.job.restarts == holder.restarts
+        )
 
     def _is_predecessor(self, worker: Worker) -> bool:
         """Whether SLURM started the asking worker because that one was over.

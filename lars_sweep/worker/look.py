@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from lars_sweep.cluster.jobs import JobState, State, base_id
 from lars_sweep.cluster.scheduler import query_jobs
-from lars_sweep.errors import SchedulerError
+from lars_sweep.errors import RunError, SchedulerError
 from lars_sweep.rundir import publish, workers
 from lars_sweep.rundir.launches import read_launches
 from lars_sweep.rundir.layout import RunDir
@@ -78,34 +78,50 @@ def look(run: RunDir, *, newer_than: float | None = None) -> View:
     """The scheduler's view of the run, asked for anew if the last answer is old.
 
     Args:
-        run: the run directory.
+        run: the run directory. One that takes nothing more (full, read-only) is trouble that the
+            view tells of: whoever only reads must see how the run stands all the same.
         newer_than: Unix time: a person waits, so an answer from before it will not do.
     """
     view = read_view(run)
-    now = time.time()
-    if newer_than is None:
-        every = patience(LOOK_EVERY_S)
-        if now - view.asked_at < every or not _is_on_slurm(run):
+    try:
+        if not _is_due(run, view, newer_than):
             return view
-        minute = run.scheduler / f"asked.{int(now / every)}"
-        if not publish.publish_new(minute, b"{}"):
-            return view
-        for name in publish.names(run.scheduler):
-            if name.startswith("asked.") and name != minute.name:
-                (run.scheduler / name).unlink(missing_ok=True)
-    elif view.asked_at > newer_than or not _is_on_slurm(run):
-        return view
+        view = _asked(run, view)
+        content = publish.to_json_bytes(asdict(view))
+        publish.replace(run.scheduler / "view.json", content, durable=False)
+    except RunError as error:
+        logger.warning("%s", error)
+        return replace(view, trouble=str(error))
+    return view
+
+
+def _is_due(run: RunDir, view: View, newer_than: float | None) -> bool:
+    """Whether it is on the caller to ask."""
+    if not _is_on_slurm(run):
+        return False
+    if newer_than is not None:
+        return view.asked_at <= newer_than
+    now, every = time.time(), patience(LOOK_EVERY_S)
+    if now - view.asked_at < every:
+        return False
+    minute = run.scheduler / f"asked.{int(now / every)}"
+    if not publish.publish_new(minute, b"{}"):
+        return False
+    for name in publish.names(run.scheduler):
+        if name.startswith("asked.") and name != minute.name:
+            (run.scheduler / name).unlink(missing_ok=True)
+    return True
+
+
+def _asked(run: RunDir, view: View) -> View:
+    now = time.time()  # before the question: what was submitted meanwhile need not be in the answer
     known = workers.read_workers(run.workers)
     try:
         states = query_jobs(_wanted(run, view, known))
     except SchedulerError as error:
         logger.warning("%s", error)
-        view = replace(view, trouble=str(error))
-    else:
-        # The time before the question: what was submitted meanwhile need not be in the answer.
-        view = View(asked_at=now, jobs=_merged(view, states, known, now))
-    publish.replace(run.scheduler / "view.json", publish.to_json_bytes(asdict(view)), durable=False)
-    return view
+        return replace(view, trouble=str(error))
+    return View(asked_at=now, jobs=_merged(view, states, known, now))
 
 
 def _is_on_slurm(run: RunDir) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -12,9 +13,10 @@ from pathlib import Path
 
 from devcluster import configuration
 from devcluster.processes import Daemons, kill_namespace, wait_for
-from devcluster.settings import SYSTEM_PATH, DevClusterError, Settings, require_host
+from devcluster.settings import ROOT_ONLY, SYSTEM_PATH, DevClusterError, Settings, require_host
 
 HOSTS = Path("/etc/hosts")
+LOCK = Path("/run/lars-sweep-devcluster.lock")
 SMALL_QOS = "few"
 """A QOS that takes at most 10 jobs of one user (accounting only): a site's submit limit."""
 
@@ -76,10 +78,17 @@ class Cluster:
         kill_namespace(self._namespace(node))
 
     def start_node(self, node: str) -> None:
-        """Starts the node's slurmd (again) and waits until it takes jobs."""
+        """Starts the node's slurmd (again), as after a boot, and waits until it takes jobs."""
         self._namespace(node)
         self._daemons.stop(node)
-        self._start_node(node)
+        before = self._node_says(node, "SlurmdStartTime")
+        # -b says that the node has booted. Back within SlurmdTimeout it would else keep jobs that
+        # nobody runs any more; so it is down until its administrator has had a look.
+        self._start_node(node, "-b")
+        what = f"slurmd of {node} to report in"
+        wait_for(lambda: self._node_says(node, "SlurmdStartTime") not in ("", before), 120, what)
+        if "DOWN" in self._node_says(node, "State"):
+            self.set_node(node, "resume")
         self._wait_idle([node])
 
     def set_node(self, node: str, state: str) -> None:
@@ -184,9 +193,9 @@ class Cluster:
         ):
             self.run("sacctmgr", "-i", *words.split())
 
-    def _start_node(self, node: str) -> None:
+    def _start_node(self, node: str, *options: str) -> None:
         enter = ["nsenter", f"--uts={self._namespace(node)}"]
-        self._daemons.start(node, [*enter, "slurmd", "-D", "-N", node], self.environ)
+        self._daemons.start(node, [*enter, "slurmd", "-D", "-N", node, *options], self.environ)
 
     def _launch(self, *command: str) -> None:
         self._daemons.start(command[0], command, self.environ)
@@ -213,7 +222,7 @@ class Cluster:
             return {f"{node} idle" for node in nodes} <= set(states)
 
         try:
-            wait_for(idle, 60, f"{', '.join(nodes)} to become idle")
+            wait_for(idle, 120, f"{', '.join(nodes)} to become idle")
         except DevClusterError as error:
             logs = (f"{name}:\n{self._daemons.log_tail(name)}" for name in ("slurmctld", nodes[0]))
             raise DevClusterError("\n".join([str(error), *logs])) from None
@@ -239,6 +248,11 @@ class Cluster:
         except DevClusterError:
             return ""
 
+    def _node_says(self, node: str, word: str) -> str:
+        """What ``scontrol show node`` says of it; empty if it does not answer."""
+        said = re.search(rf"\b{word}=(\S+)", self._output("scontrol", "show", "node", node))
+        return said[1] if said else ""
+
     def _namespace(self, node: str) -> Path:
         if not self.running or node not in self.settings.node_names:
             known = ", ".join(self.settings.node_names) if self.running else "none, it is down"
@@ -259,14 +273,16 @@ class Cluster:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One `up` or `down` at a time below one folder."""
-        self.base.parent.mkdir(parents=True, exist_ok=True)
-        folder = os.open(self.base.parent, os.O_RDONLY)
+        """One `up` or `down` at a time on this machine: two would find the same ports free."""
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+            file = os.open(LOCK, os.O_RDONLY | os.O_CREAT, 0o644)
+        except PermissionError:
+            raise DevClusterError(f"{LOCK}: {ROOT_ONLY}") from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(folder)
+            os.close(file)
 
 
 def _remove_cgroups(node: str) -> None:

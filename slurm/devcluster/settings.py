@@ -19,6 +19,11 @@ FULL_PACKAGES = f"{LIGHT_PACKAGES} slurmdbd mariadb-server"
 LIGHT_COMMANDS = ("slurmctld", "slurmd", "sbatch", "munged", "mungekey", "unshare", "nsenter")
 FULL_COMMANDS = (*LIGHT_COMMANDS, "slurmdbd", "sacctmgr", "mariadbd", "mariadb-install-db")
 
+ROOT_ONLY = (
+    "only root can start and stop the cluster (its nodes have host names of their own, written to "
+    "/etc/hosts): use sudo, or a container, where you are root"
+)
+
 
 class DevClusterError(Exception):
     """The cluster cannot do as asked; the message says why and what to do."""
@@ -111,10 +116,7 @@ def require_host(settings: Settings) -> None:
             f"  apt-get update && apt-get install -y --no-install-recommends {packages}"
         )
     if os.geteuid() != 0:
-        raise DevClusterError(
-            "only root can start the cluster (its nodes have host names of their own, written to "
-            "/etc/hosts): use sudo, or a container, where you are root"
-        )
+        raise DevClusterError(ROOT_ONLY)
 
 
 def _parse(variable: str, text: str, kind: type) -> str | int | bool:

@@ -1,5 +1,5 @@
 """Fixtures of the tests that run on the development cluster."""
 
-from clusterkit import accounted, plain, take
+from clusterkit import accounted, own, take
 
-__all__ = ["accounted", "plain", "take"]
+__all__ = ["accounted", "own", "take"]

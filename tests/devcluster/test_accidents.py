@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from clusterkit import Lab
+from clusterkit import Lab, Own, Take
 
 from lars_sweep.cluster.jobs import State
 from lars_sweep.cluster.scheduler import query_jobs
 from lars_sweep.errors import SchedulerError
 
 pytestmark = pytest.mark.slurm
-Take = Callable[[int], Lab]
 
 # Says when it starts and when it is told to go; then it goes.
 POLITE = """trap 'echo told; exit 0' USR2
@@ -30,7 +27,7 @@ def test_preempted_with_grace_the_signal_comes_at_once(take: Take) -> None:
     job = lab.submit(POLITE, "--partition=low", "--exclusive", "--signal=B:USR2@60", "--time=60")
     lab.output(job, "started")
     high = preempt(lab)
-    lab.output(job, "told", seconds=10)
+    lab.output(job, "told")
     lab.wait(high, State.COMPLETED)
 
 
@@ -85,10 +82,20 @@ def test_node_loses_its_power(take: Take) -> None:
     lab.output(job, f"started {second}")
     lab.cluster.kill_node(second)
     assert lab.cluster.dead_daemons() == [second], "no process of another node was touched"
-    # SlurmdTimeout is 10 s, looked at in turns of a few seconds.
-    lab.wait(job, State.NODE_FAILED, seconds=60)
+    lab.wait(job, State.NODE_FAILED)  # SlurmdTimeout is 10 s, looked at in turns of a few seconds
     lab.cluster.start_node(second)
     assert lab.cluster.dead_daemons() == []
+
+
+def test_node_boots_before_anybody_misses_it(take: Take) -> None:
+    lab = take(1)
+    (node,) = lab.nodes
+    job, last = lab.submit(DEAF), lab.submit(DEAF, "--no-requeue")
+    lab.output(last, "started")
+    lab.cluster.kill_node(node)
+    lab.cluster.start_node(node)
+    lab.wait(last, State.NODE_FAILED)
+    assert lab.wait(job, State.RUNNING).earlier == (State.NODE_FAILED,)
 
 
 def away(lab: Lab, job: str) -> None:
@@ -103,20 +110,16 @@ def away(lab: Lab, job: str) -> None:
         lab.cluster.start_controller()
 
 
-def on_one(lab: Lab) -> list[str]:
-    return ["--nodes=1-1", f"--nodelist={lab.nodes[0]}"]
-
-
-def test_controller_away_for_a_while(take: Take) -> None:
-    lab = take(4)  # nobody else may miss it
-    job = lab.submit("sleep 5; echo still here; sleep 600", *on_one(lab))
+def test_controller_away_for_a_while(own: Own) -> None:
+    lab = own(nodes=1, accounting=False)
+    job = lab.submit("sleep 5; echo still here; sleep 600")
     away(lab, job)
     assert lab.wait(job, State.RUNNING).restarts == 0
 
 
 @pytest.mark.long
-def test_job_ends_while_the_controller_is_away(take: Take) -> None:
-    lab = take(4)
-    job = lab.submit("srun sh -c 'sleep 5; echo still here'", *on_one(lab))
+def test_job_ends_while_the_controller_is_away(own: Own) -> None:
+    lab = own(nodes=1)
+    job = lab.submit("srun sh -c 'sleep 5; echo still here'")
     away(lab, job)
-    assert lab.wait(job, State.COMPLETED, seconds=150).exit_status == 0
+    assert lab.wait(job, State.COMPLETED).exit_status == 0

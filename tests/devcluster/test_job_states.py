@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from clusterkit import Lab
-from devcluster.cluster import Cluster
+from clusterkit import Own, Take
 from devcluster.configuration import limits_memory
 from devcluster.settings import DevClusterError
 
@@ -15,7 +12,6 @@ from lars_sweep.cluster.scheduler import query_jobs
 from lars_sweep.errors import SchedulerError
 
 pytestmark = pytest.mark.slurm
-Take = Callable[[int], Lab]
 
 EAT_MEMORY = "python3 -c 'held = b\"x\" * 300_000_000; import time; time.sleep(60)'"
 
@@ -53,7 +49,7 @@ def test_out_of_host_memory(take: Take, launcher: str) -> None:
 def test_time_limit_of_a_job_that_does_not_listen(take: Take) -> None:
     lab = take(1)
     job = lab.submit("sleep 600", "--time=1")
-    lab.wait(job, State.TIMED_OUT, seconds=150)
+    lab.wait(job, State.TIMED_OUT)
 
 
 def test_a_dependency_that_failed_keeps_its_successor_waiting(take: Take) -> None:
@@ -114,23 +110,17 @@ def test_a_job_nobody_knows(take: Take) -> None:
     assert lab.state("1").state is State.UNKNOWN, "squeue fails when asked about it alone"
 
 
-def test_without_accounting_squeue_is_enough(
-    plain: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: object
-) -> None:
-    monkeypatch.setenv("SLURM_CONF", plain.environ["SLURM_CONF"])
-    lab = Lab(plain, plain.settings.node_names[:1], tmp_path)  # type: ignore[arg-type]
-    try:
-        fine, failed = lab.submit("true"), lab.submit("exit 3")
-        array = lab.submit("sleep 60", "--array=0-9%1")
-        lab.wait(fine, State.COMPLETED)
-        ended = lab.wait(failed, State.FAILED)
-        assert (ended.reason, ended.exit_status) == ("NonZeroExitCode", None)
-        lab.wait(f"{array}_0", State.RUNNING)
-        assert len(query_jobs([array])) == 10
-        with pytest.raises(DevClusterError, match="Invalid job array specification"):
-            lab.submit("true", "--array=0-10")
-    finally:
-        lab.clear()
+def test_without_accounting_squeue_is_enough(own: Own) -> None:
+    lab = own(nodes=1, accounting=False, max_array_size=10)
+    fine, failed = lab.submit("true"), lab.submit("exit 3")
+    array = lab.submit("sleep 60", "--array=0-9%1")
+    lab.wait(fine, State.COMPLETED)
+    ended = lab.wait(failed, State.FAILED)
+    assert (ended.reason, ended.exit_status) == ("NonZeroExitCode", None)
+    lab.wait(f"{array}_0", State.RUNNING)
+    assert len(query_jobs([array])) == 10
+    with pytest.raises(DevClusterError, match="Invalid job array specification"):
+        lab.submit("true", "--array=0-10")
 
 
 def test_no_answer_is_no_death(monkeypatch: pytest.MonkeyPatch) -> None:

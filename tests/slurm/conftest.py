@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clusterkit import Lab, accounted, plain, take
-from slurmkit import Site
+from clusterkit import Lab, Take, accounted, own, take
+from slurmkit import At, Site
 
-__all__ = ["accounted", "at", "plain", "take"]
+__all__ = ["accounted", "at", "own", "take"]
 
 
 @pytest.fixture
-def at(
-    take: Callable[[int], Lab], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[int], Site]]:
-    """``at(2)``: two nodes for sweeps of this test alone; all waiting is thirty times shorter."""
+def at(take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[At]:
+    """``at(2)``: two nodes for sweeps of this test alone; all waiting is thirty times shorter.
+
+    ``at(own(nodes=2))``: on a cluster of the test's own.
+    """
     sites: list[Site] = []
 
-    def open_site(nodes: int) -> Site:
+    def open_site(where: int | Lab) -> Site:
         monkeypatch.setenv("LARS_SWEEP_PACE", "30")
-        sites.append(Site(take(nodes), tmp_path))
+        sites.append(Site(where if isinstance(where, Lab) else take(where), tmp_path))
         return sites[-1]
 
     yield open_site

@@ -8,40 +8,40 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from clusterkit import Own
 from slurmkit import (
-    Site,
+    At,
+    command,
     finished,
-    job_log,
     known,
     reference,
+    releases,
     rows,
+    running,
     science,
     sweep_text,
     until,
     wait_finished,
-    wait_running,
 )
 
 from lars_sweep.cluster.jobs import State
 from lars_sweep.worker.look import look, read_view
 
-pytestmark = pytest.mark.slurm
-At = Callable[[int], Site]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 
 
-@pytest.mark.parametrize("seconds", [20, pytest.param(60, marks=pytest.mark.long)])
-def test_controller_away(at: At, tmp_path: Path, seconds: int) -> None:
-    site = at(4)  # nobody else may miss it
-    run = site.plan(sweep_text(points=6, steps=20 * seconds // 6))
+@pytest.mark.parametrize("seconds", [15, pytest.param(60, marks=pytest.mark.long)])
+def test_controller_away(own: Own, at: At, tmp_path: Path, seconds: int) -> None:
+    site = at(own(nodes=1))
+    run = site.plan(sweep_text(points=4, steps=20 * seconds))  # two trials of so long per worker
     site.submit(run, site.profile("canary = false"), 2)
-    wait_running(run, 2)
+    until(lambda: len(running(run)) == 2, "both workers")
     site.lab.cluster.stop_controller()
     until_back = time.monotonic() + seconds
     try:
-        time.sleep(3)
         assert look(run, newer_than=time.time()).trouble
-        assert len([worker for worker in known(run) if not worker.ended]) == 2
         time.sleep(max(0.0, until_back - time.monotonic()))
+        assert len([worker for worker in known(run) if not worker.ended]) == 2
     finally:
         site.lab.cluster.start_controller()
     wait_finished(run)
@@ -63,23 +63,25 @@ def fill(path: Path) -> None:
 def test_full_disk(at: At, tmpfs: Callable[[str], Path], tmp_path: Path) -> None:
     site = at(1)
     site.folder = tmpfs("size=2m")
-    run = site.plan(sweep_text(points=6, steps=30))
+    run = site.plan(sweep_text(points=8, steps=60))
     profile = site.profile("canary = false\nsuccessors = 1")
     site.submit(run, profile, 1)
     until(lambda: finished(run) >= 1, "a first outcome")
     ballast = site.folder / "ballast"
     with pytest.raises(OSError, match="No space left"):
         fill(ballast)
-    launch = known(run)[0].array
-    until(lambda: not site.queue([launch]), "the workers to stop")
-    ended = [site.lab.state(f"{launch}_{task}") for task in (0, 1)]
-    assert [job.state for job in ended] == [State.FAILED, State.FAILED]
-    assert ended[0].exit_status == 92
+    array = known(run)[0].array
+    until(lambda: not site.queue([array]), "the workers to stop")
+    ended = [site.lab.state(f"{array}_{task}") for task in (0, 1)]
+    assert [(job.state, job.exit_status) for job in ended] == [(State.FAILED, 92)] * 2
     done = finished(run)
-    assert done < 6
+    assert done < 8
+    # Whoever looks is told too, though the answer cannot be kept.
+    assert "the disk is full" in command("status", run.path)
     ballast.unlink()
     assert site.submit(run, profile, 1) is not None
     wait_finished(run)
     assert science(run) == reference(run, tmp_path)
-    assert read_view(run).jobs[f"{launch}_0"].job.exit_status == 92
-    assert "No space left on device" in job_log(run, f"{launch}_0") or True
+    retried = [row["trial_id"] for row in rows(run) if row["attempts"] > 1]
+    assert {said.cause for trial_id in retried for said in releases(run, trial_id)} <= {"disk"}
+    assert read_view(run).jobs[f"{array}_0"].job.exit_status == 92

@@ -9,12 +9,14 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from clusterkit import Own
 from devcluster.settings import DevClusterError
 from slurmkit import (
+    At,
     Site,
     finished,
     known,
@@ -34,6 +36,8 @@ pytestmark = pytest.mark.slurm
 logger = logging.getLogger(__name__)
 
 WORKERS = 4
+PARTITIONS = ("low", "spot", "spotkill")
+"""Preempted with 30 s of grace, without, and for good."""
 PROFILE = """
 canary = false
 successors = 4
@@ -52,8 +56,8 @@ stop_after = 999"""
 class Storm:
     """Accidents that befall a run, one after the other, drawn from one seed."""
 
-    def __init__(self, site: Site, run: RunDir, profile: Path, seed: int) -> None:
-        self.site, self.run, self.profile = site, run, profile
+    def __init__(self, site: Site, run: RunDir, profiles: Sequence[Path], seed: int) -> None:
+        self.site, self.run, self.profiles = site, run, profiles
         self.cluster, self.random = site.lab.cluster, random.Random(seed)
         self.counts: Counter[tuple[str, str]] = Counter()
         self.ballast = run.path / "ballast"
@@ -72,7 +76,7 @@ class Storm:
 
     def strike(self) -> None:
         """One accident; counted by its kind and by what its victim was doing."""
-        alive = [w for w in known(self.run) if not w.ended and pids(w.job_id, 0)]
+        alive = [w for w in known(self.run) if not w.ended and pids(self.site, w.job_id, 0)]
         if not alive:
             time.sleep(0.5)
             return
@@ -87,14 +91,14 @@ class Storm:
     def resume(self) -> None:
         """What a user does who sees that workers are gone."""
         with contextlib.suppress(SchedulerError):
-            self.site.submit(self.run, self.profile, WORKERS)
+            self.site.submit(self.run, self.random.choice(self.profiles), WORKERS)
 
     def kill(self, victim: Worker) -> None:
-        for pid in pids(victim.job_id, 0):
+        for pid in pids(self.site, victim.job_id, 0):
             os.kill(pid, signal.SIGKILL)
 
     def stop(self, victim: Worker) -> None:
-        for pid in pids(victim.job_id, 0):
+        for pid in pids(self.site, victim.job_id, 0):
             os.kill(pid, signal.SIGSTOP)
         # One rank alone: its own watchdog is stopped too, so an administrator ends the job.
         time.sleep(self.random.uniform(0, 3))
@@ -153,7 +157,8 @@ def phase(worker: Worker) -> str:
     ("trials", "accidents"), [(60, 20), pytest.param(300, 100, marks=pytest.mark.long)]
 )
 def test_every_trial_is_finished_once_whatever_happens(
-    at: Callable[[int], Site],
+    own: Own,
+    at: At,
     tmpfs: Callable[[str], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -161,19 +166,19 @@ def test_every_trial_is_finished_once_whatever_happens(
     accidents: int,
 ) -> None:
     monkeypatch.setenv("LARS_SWEEP_STEP_S", "0.12")
-    site = at(4)
+    site = at(own(nodes=4))
     site.folder = tmpfs("size=8m")
     run = site.plan(sweep_text(points=trials, steps=30))
-    profile = site.profile(PROFILE, partition="low")
-    site.submit(run, profile, WORKERS)
+    profiles = [site.profile(PROFILE, name=kind, partition=kind) for kind in PARTITIONS]
     seed = int(os.environ.get("STORM_SEED", time.time_ns() % 10_000))
-    storm = Storm(site, run, profile, seed)
+    storm = Storm(site, run, profiles, seed)
+    storm.resume()
     began = time.monotonic()
     while storm.counts.total() < accidents and finished(run) < trials:
         time.sleep(storm.random.uniform(0.2, 1.5 * trials / accidents))
         storm.strike()
         storm.resume()
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1200
     while finished(run) < trials:
         assert time.monotonic() < deadline, f"seed {seed}: {finished(run)} done\n{story(run)}"
         time.sleep(1)

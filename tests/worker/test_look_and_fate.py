@@ -194,6 +194,19 @@ def test_a_trial_given_back_waits_for_its_own_worker(
     assert fate.free, "nobody of its array is left to come back"
 
 
+def test_what_somebody_cancelled_was_not_preempted(run: RunDir, says: Says) -> None:
+    """`scancel` sends the same signal, so the worker itself cannot know."""
+    _, claim = holder(run)
+    claims.release(run.claims, claim, "preempted", cause=Cause.PREEMPTED)
+    given_back = Holding(attempt=1, released=True)
+    causes = []
+    for state, restarts in (("RUNNING", 1), ("CANCELLED", 1), ("CANCELLED", 0)):
+        says(f"100_0|{state}|{restarts}|None|n1|")
+        look_again(run)
+        causes.append(Fates(run, read_view(run)).of(claim.trial_id, given_back).cause)
+    assert causes == [Cause.PREEMPTED, Cause.PREEMPTED, Cause.CANCELLED]
+
+
 def _look(path: Path, environment: dict[str, str]) -> None:
     # The server that forks for us may have started under another test's environment.
     os.environ.update(environment)
