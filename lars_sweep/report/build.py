@@ -1,8 +1,8 @@
-"""One run's tables → the files of its report."""
+"""Tables and their analyses → the files of a report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,18 @@ import pandas as pd
 import pyarrow as pa
 
 from lars_sweep.errors import RunError
-from lars_sweep.outcomes.store import load_table
-from lars_sweep.report import canvas, tables
+from lars_sweep.fit.analysis import Analysis, FitOptions
+from lars_sweep.outcomes.tables import arrow_schema
+from lars_sweep.report import canvas, tables, verdicts
+from lars_sweep.report.analyses import DEFAULT_DELTA, analyse_source
+from lars_sweep.report.evidence import Evidence
+from lars_sweep.report.inputs import Source, completed, read_source
+from lars_sweep.report.kinds import sections_of
 from lars_sweep.report.labels import protocol_label
-from lars_sweep.report.observations import CURVE_COLUMNS, Observations, observe
+from lars_sweep.report.observations import RUN, observe
 from lars_sweep.report.page import Picture, render_page, to_image
 from lars_sweep.report.provenance import provenance_facts
-from lars_sweep.report.sections import SECTIONS, Drawing, Section
+from lars_sweep.report.sections import Drawing, Section
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.layout import RunDir
 
@@ -27,6 +32,7 @@ class FigurePaths:
 
     png: Path
     svg: Path
+    pdf: Path
     csv: Path
 
 
@@ -49,33 +55,45 @@ def report_run(run: RunDir, out_dir: Path) -> Path:
         OutcomeError: the run's tables were written by a newer lars-sweep.
         RunError: ``out_dir`` cannot be written.
     """
-    outcomes = load_table(run, "outcomes")
-    curves = load_table(run, "curves", CURVE_COLUMNS)
-    provenance = {"Run id": run.run_id, "Sweep": run.sweep, "Spec hash": run.spec_hash}
-    return build_report(outcomes, curves, provenance, out_dir).html
+    source = read_source(run.path)
+    options = FitOptions(delta=source.delta or DEFAULT_DELTA)
+    return build_report([(source, analyse_source(source, options))], out_dir).html
 
 
 def build_report(
-    outcomes: pa.Table, curves: pa.Table, provenance: Mapping[str, object], out_dir: Path
+    analysed: Sequence[tuple[Source, Analysis]], out_dir: Path, *, kinds: Sequence[str] = ("all",)
 ) -> ReportPaths:
-    """Write the report of some outcomes; the same input gives the same bytes.
+    """Write the report of some runs or tables; the same input gives the same bytes.
 
     Args:
-        outcomes: rows of ``schema.OUTCOMES``, in any order, failed ones included.
-        curves: rows of ``schema.CURVES``, in any order.
-        provenance: what the tables do not hold, as in ``{"Run id": "7f3a"}``; printed as given.
+        analysed: each input with what its rows allow to be said. Several inputs stay apart: their
+            labels tell their panels and rows.
         out_dir: made if absent; files of an earlier report in it are replaced.
+        kinds: the sections of the page, as `kinds.SECTIONS` names them; ``all`` for every one. A
+            question that an analysis was not asked has a section that says so.
 
     Returns:
-        The paths written: ``report.html``, PNG, SVG and CSV of each figure, CSV of each table.
+        The paths written: ``report.html``, PNG, SVG, PDF and CSV of each figure, CSV of each table.
 
     Raises:
+        SpecError: an unknown kind.
         OutcomeError: a table lacks a column.
         RunError: ``out_dir`` cannot be written.
     """
-    observations = observe(outcomes, curves)
-    sections = [make(observations) for make in SECTIONS.values()]
-    facts = provenance_facts(outcomes, provenance, protocol_label(observations))
+    sources = [source for source, _ in analysed]
+    outcomes = _together([(s.label, completed(s)) for s in sources])
+    curves = _together([(s.label, s.curves) for s in sources if s.curves is not None])
+    observations = observe(
+        outcomes, arrow_schema("curves").empty_table() if curves is None else curves
+    )
+    several = len(analysed) > 1
+    evidence = Evidence(
+        observations=observations,
+        analyses={source.label if several else "": analysis for source, analysis in analysed},
+        fixture="; ".join(sorted({source.fixture for source in sources} - {""})),
+    )
+    sections = sections_of(evidence, kinds)
+    facts = provenance_facts(outcomes, _given(sources), protocol_label(observations))
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -83,29 +101,45 @@ def build_report(
             f"{out_dir}: the report's directory cannot be made: {error.strerror}; name another "
             "with --out"
         ) from error
-    return _write(observations, sections, facts, out_dir)
+    return _write(evidence, sections, facts, out_dir)
+
+
+def _together(parts: Sequence[tuple[str, pa.Table]]) -> pa.Table | None:
+    """Tables of several inputs with their label as a column; of one input as it is."""
+    if len(parts) < 2:
+        return parts[0][1] if parts else None
+    labelled = [
+        table.append_column(RUN, pa.array([label] * table.num_rows, pa.string()))
+        for label, table in parts
+    ]
+    return pa.concat_tables(labelled, promote_options="permissive")
+
+
+def _given(sources: Sequence[Source]) -> dict[str, object]:
+    """Provenance that only the inputs know; under their labels where there are several."""
+    if len(sources) == 1:
+        return dict(sources[0].provenance)
+    return {source.label: dict(source.provenance) for source in sources}
 
 
 def _write(
-    observations: Observations,
-    sections: list[Section],
-    facts: list[tuple[str, str]],
-    out_dir: Path,
+    evidence: Evidence, sections: list[Section], facts: list[tuple[str, str]], out_dir: Path
 ) -> ReportPaths:
     pictures, figure_paths = {}, {}
     with canvas.style():
         for section in sections:
-            if section.drawing is not None:
-                drawn = _draw(observations, section.drawing, out_dir)
-                pictures[section.kind], figure_paths[section.drawing.name] = drawn
+            for drawing in section.drawings:
+                drawn = _draw(drawing, out_dir)
+                pictures[drawing.name], figure_paths[drawing.name] = drawn
+    observations = evidence.observations
     frames = {table.name: table.frame for section in sections for table in section.tables}
     frames["points"] = tables.points_frame(observations)
-    html = out_dir / "report.html"
     sweeps = ", ".join(sorted(observations.strata["sweep"].unique())) or "no outcomes"
-    lead = next(s.verdict.sentence for s in sections if s.kind == "outcomes")
-    page = render_page(f"Sweep {sweeps}", lead, sections, pictures, facts)
+    lead = verdicts.outcomes_verdict(observations).sentence
+    lead = f"{evidence.fixture}. {lead}" if evidence.fixture else lead
+    page = render_page(f"Sweep {sweeps}", lead[:1].upper() + lead[1:], sections, pictures, facts)
     return ReportPaths(
-        html=_publish(html, page.encode("utf-8")),
+        html=_publish(out_dir / "report.html", page.encode("utf-8")),
         figures=figure_paths,
         tables=tuple(
             _publish(out_dir / f"{name}.csv", _csv(frame)) for name, frame in frames.items()
@@ -113,10 +147,8 @@ def _write(
     )
 
 
-def _draw(
-    observations: Observations, drawing: Drawing, out_dir: Path
-) -> tuple[Picture, FigurePaths]:
-    wide, narrow = drawing.draw(observations, "wide"), drawing.draw(observations, "narrow")
+def _draw(drawing: Drawing, out_dir: Path) -> tuple[Picture, FigurePaths]:
+    wide, narrow = drawing.draw("wide"), drawing.draw("narrow")
     svg = canvas.to_svg(wide)
     picture = Picture(
         name=drawing.name,
@@ -129,12 +161,15 @@ def _draw(
     return picture, FigurePaths(
         png=_publish(stem.with_suffix(".png"), canvas.to_png(wide)),
         svg=_publish(stem.with_suffix(".svg"), svg),
+        pdf=_publish(stem.with_suffix(".pdf"), canvas.to_pdf(wide)),
         csv=_publish(stem.with_suffix(".csv"), _csv(drawing.frame)),
     )
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
-    """Floats as their shortest exact text, null as an empty cell."""
+    """Floats as their shortest exact text, null as an empty cell; no column for an only run."""
+    if RUN in frame and frame[RUN].eq("").all():
+        frame = frame.drop(columns=RUN)
     return frame.to_csv(index=False, lineterminator="\n").encode("utf-8")
 
 

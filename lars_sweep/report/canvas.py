@@ -15,9 +15,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
 from lars_sweep.report.labels import batch_label, lr_label
@@ -98,7 +100,7 @@ def make_canvas(
     titles: Mapping[int, str],
     shape: Shape,
     *,
-    legend: Sequence[Line2D],
+    legend: Sequence[Line2D | Patch],
     footer: str,
     strip_rows: int = 0,
 ) -> Canvas:
@@ -115,7 +117,9 @@ def make_canvas(
     columns = max(len(row) for row in rows)
     width = (3.05 if shape == "narrow" else 4.15) if columns > 1 or shape == "narrow" else 6.6
     height, strip = (2.5 if shape == "wide" else 2.2), 0.19 * strip_rows
-    left, right, title, bottom = 0.66, 0.14, 0.3, 0.58 + (strip + 0.06 if strip_rows else 0.0)
+    left, right, bottom = 0.66, 0.14, 0.58 + (strip + 0.06 if strip_rows else 0.0)
+    wrapped = {key: textwrap.fill(text, int(12.5 * width)) for key, text in titles.items()}
+    title = 0.14 + 0.17 * max(text.count("\n") + 1 for text in wrapped.values())
     total_width = columns * (left + width + right)
     per_row = _legend_columns([str(handle.get_label()) for handle in legend], total_width - 0.2)
     head = 0.06 + 0.21 * math.ceil(len(legend) / per_row)
@@ -137,13 +141,13 @@ def make_canvas(
             x = j * (left + width + right) + left
             y = total_height - head - i * (title + height + bottom) - title - height
             main = place(x, y, width, height)
-            main.set_title(titles[key])
+            main.set_title(wrapped[key])
             below = place(x, y - strip - 0.06, width, strip) if strip_rows else None
             slots[key] = Slot(main, below)
     figure.legend(
         handles=_row_major(legend, per_row), loc="upper left", ncols=per_row,
         bbox_to_anchor=(0.1 / total_width, 1 - 0.04 / total_height), borderaxespad=0.0,
-        handletextpad=0.4, columnspacing=1.4, labelspacing=0.45,
+        handletextpad=0.6, columnspacing=1.4, labelspacing=0.45,
     )  # fmt: skip
     figure.text(
         0.12 / total_width, 0.07 / total_height, "\n".join(note), size=7.5, color=MUTED, va="bottom"
@@ -160,7 +164,7 @@ def _legend_columns(labels: Sequence[str], width: float) -> int:
     return 1
 
 
-def _row_major(handles: Sequence[Line2D], columns: int) -> list[Line2D]:
+def _row_major(handles: Sequence[Line2D | Patch], columns: int) -> list[Line2D | Patch]:
     """Matplotlib fills a legend column by column; this order makes it read line by line."""
     rows = math.ceil(len(handles) / columns)
     blank = Line2D([], [], linestyle="none", label=" ")
@@ -213,10 +217,7 @@ def lr_axis(axes: Axes, low: float, high: float, *, ticks: bool = True) -> None:
     low, high = low / 2**0.4, high * 2**0.4
     axes.set_xscale("log", base=2)
     axes.set_xlim(low, high)
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if high / low < 150 else (1,) if high / low > 3e4 else (1, 3)
-    major = [m * 10.0**d for d in decades for m in steps if low <= m * 10.0**d <= high]
-    axes.xaxis.set_major_locator(FixedLocator(major))
+    axes.xaxis.set_major_locator(FixedLocator(major := _decimal_ticks(low, high)))
     if ticks:
         halves = range(math.ceil(2 * math.log2(low)), math.floor(2 * math.log2(high)) + 1)
         axes.xaxis.set_major_formatter(FixedFormatter([lr_label(lr) for lr in major]))
@@ -225,6 +226,25 @@ def lr_axis(axes: Axes, low: float, high: float, *, ticks: bool = True) -> None:
     else:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.tick_params(axis="x", length=0, labelbottom=False)
+
+
+def _decimal_ticks(low: float, high: float) -> list[float]:
+    """1-2-5 steps between two positive limits, fewer of them over many decades."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if high / low < 150 else (1,) if high / low > 3e4 else (1, 3)
+    return [m * 10.0**d for d in decades for m in steps if low <= m * 10.0**d <= high]
+
+
+def log_y_axis(axes: Axes, low: float, high: float, label: str) -> None:
+    """Base-2 logarithmic y axis over [low, high] with decimal labels."""
+    low, high = low / 2**0.4, high * 2**0.4
+    axes.set_yscale("log", base=2)
+    axes.set_ylim(low, high)
+    major = _decimal_ticks(low, high)
+    axes.yaxis.set_major_locator(FixedLocator(major))
+    axes.yaxis.set_major_formatter(FixedFormatter([lr_label(value) for value in major]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylabel(label)
 
 
 def doubling_axis(axes: Axes, values: Sequence[float], labels: Sequence[str]) -> None:
@@ -238,9 +258,33 @@ def doubling_axis(axes: Axes, values: Sequence[float], labels: Sequence[str]) ->
 
 
 def batch_axis(axes: Axes, batches: Sequence[int]) -> None:
-    """Base-2 batch axis with ticks at the batches that were run."""
-    doubling_axis(axes, batches, [batch_label(batch) for batch in batches])
+    """Base-2 batch axis with ticks at the powers of two around the batches that were run."""
+    low, high = min(batches), max(batches)
+    ends = math.floor(math.log2(low) + 1e-9), math.ceil(math.log2(high) - 1e-9)
+    ticks = [2**k for k in range(ends[0], ends[1] + 1)]
+    doubling_axis(axes, ticks, [batch_label(batch) for batch in ticks])
+    axes.set_xlim(low / 2**0.5, high * 2**0.5)
     axes.set_xlabel("global batch (samples)")
+
+
+def steps_axis(axes: Axes, low: float, high: float) -> None:
+    """Base-2 axis of optimizer steps with decimal labels."""
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(low, high)
+    major = _decimal_ticks(low, high)
+    axes.xaxis.set_major_locator(FixedLocator(major))
+    axes.xaxis.set_major_formatter(FixedFormatter([f"{step:,.0f}" for step in major]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("optimizer steps")
+
+
+def strip_axis(axes: Axes, labels: Sequence[str]) -> None:
+    """A strip with a named line per label, the first on top."""
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_yticks(range(len(labels)), list(labels))
+    axes.tick_params(axis="y", length=0, labelsize=7)
+    axes.grid(visible=False)
+    axes.spines["left"].set_visible(False)
 
 
 def to_png(figure: Figure) -> bytes:
@@ -248,6 +292,15 @@ def to_png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def to_pdf(figure: Figure) -> bytes:
+    """PDF bytes without dates and producer; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    FigureCanvasPdf(figure)
+    nothing = {"CreationDate": None, "Creator": None, "Producer": None}
+    figure.savefig(buffer, format="pdf", metadata=nothing)
     return buffer.getvalue()
 
 

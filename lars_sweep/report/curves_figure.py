@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from lars_sweep.report import canvas
 from lars_sweep.report.canvas import Shape
-from lars_sweep.report.labels import choice_split, footer, panel_labels
+from lars_sweep.report.evidence import Evidence
+from lars_sweep.report.labels import choice_split, figure_footer, panel_labels
 from lars_sweep.report.marks import batch_legend, batch_style, draw_over_time
 from lars_sweep.report.observations import SETTING, STRATUM, Observations
 
@@ -20,11 +21,12 @@ def curves_frame(observations: Observations) -> pd.DataFrame:
     frame = observations.curves.drop(
         columns=["panel", "row", "optimizer", "global_batch", "seed", "split", "accuracy"]
     )
-    return frame.merge(about, on="trial_id", how="left", validate="m:1")
+    return frame.merge(about, on=["run", "trial_id"], how="left", validate="m:1")
 
 
-def draw_curves(observations: Observations, shape: Shape) -> Figure:
+def draw_curves(evidence: Evidence, shape: Shape) -> Figure:
     """Train loss and accuracy over training at the chosen LR: seeds thin, their mean thick."""
+    observations = evidence.observations
     curves = observations.curves
     titles = panel_labels(observations.strata, observations.panel_fields)
     panels = [panel for panel, _, _ in canvas.panels_of(curves)]
@@ -37,7 +39,7 @@ def draw_curves(observations: Observations, shape: Shape) -> Figure:
     batches = sorted(int(b) for b in curves["global_batch"].unique())
     grid = canvas.make_canvas(
         rows, named, shape, legend=batch_legend(batches, observations.batches),
-        footer=footer(observations),
+        footer=figure_footer(observations, evidence.fixture),
     )  # fmt: skip
     for key, slot in grid.slots.items():
         mine = curves[curves["panel"] == key // 2]

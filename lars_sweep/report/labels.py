@@ -63,7 +63,7 @@ def field_label(name: str, value: object) -> str:
         return optimizer_label(str(value))
     if name == "epochs":
         return f"{number(float(str(value)))} epochs"
-    if name in ("model", "dataset", "sweep", "stratum"):
+    if name in ("run", "model", "dataset", "sweep", "stratum"):
         return str(value)
     words = name.replace("_", " ")
     if value is None or pd.isna(value):  # type: ignore[call-overload]
@@ -88,6 +88,12 @@ def footer(observations: Observations) -> str:
     about = [field_label(name, strata[name].iloc[0]) for name in fields]
     sweeps = sorted(strata["sweep"].unique())
     return " · ".join([*about, f"sweep {', '.join(sweeps)}", protocol_label(observations)])
+
+
+def figure_footer(observations: Observations, fixture: str) -> str:
+    """The footer, led by what says that the numbers are published ones."""
+    text = footer(observations)
+    return f"{fixture} · {text}" if fixture else text
 
 
 def protocol_label(observations: Observations) -> str:

@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from lars_sweep.errors import OutcomeError
 
-STRATUM = ("sweep", "stratum")
+RUN = "run"
+"""Column that tells the rows of several runs apart; absent where there is one."""
+STRATUM = (RUN, "sweep", "stratum")
 OPTIMIZER_ORDER = ("lars", "sgd", "lamb", "adamw")
 
 # What a trial is asked to do, apart from its seed. Rows that differ in one of these are never
@@ -27,8 +29,12 @@ SETTING = (
 # One panel holds the strata that agree in these and differ in the batch.
 PANEL_BASE = ("model", "dataset", "split", "epochs", "optimizer")
 RESULTS = ("accuracy", "accuracy_val", "accuracy_tail", "accuracy_at_stop", "lr_peak", "train_loss")
-OUTCOME_COLUMNS = ("trial_id", *STRATUM, "params", *SETTING, "seed", "status", "cause", *RESULTS)
-CURVE_COLUMNS = ("trial_id", "step", "epochs", "train_loss", "val_accuracy", "test_accuracy")
+OUTCOME_COLUMNS = (
+    "trial_id", "sweep", "stratum", "params", *SETTING, "seed", "status", "cause", *RESULTS,
+)  # fmt: skip
+CURVE_COLUMNS = (
+    "trial_id", "step", "epochs", "train_loss", "test_loss", "val_accuracy", "test_accuracy",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,11 @@ class Observations:
         """All global batches, increasing."""
         return tuple(int(b) for b in sorted(self.strata["global_batch"].unique()))
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Labels of the runs, in order; one empty label where there is one run."""
+        return tuple(str(run) for run in sorted(self.strata[RUN].unique())) or ("",)
+
 
 def observe(outcomes: pa.Table, curves: pa.Table) -> Observations:
     """Sort, pool and choose.
@@ -76,7 +87,7 @@ def observe(outcomes: pa.Table, curves: pa.Table) -> Observations:
     Raises:
         OutcomeError: a column is missing.
     """
-    rows = _frame(outcomes, OUTCOME_COLUMNS, "outcome table").sort_values("trial_id")
+    rows = _frame(outcomes, OUTCOME_COLUMNS, "outcome table").sort_values([RUN, "trial_id"])
     counted = rows[rows["status"] != "failed"]
     varying = _varying_within_strata(counted)
     search = ("base_lr", *(name for name in varying if name != "base_lr"))
@@ -123,8 +134,9 @@ def _frame(table: pa.Table, columns: Sequence[str], what: str) -> pd.DataFrame:
             f"{what}: missing columns: {', '.join(missing)}; got: "
             f"{', '.join(table.column_names) or 'none'}. Make the table with `lars-sweep collect`."
         )
-    frame: pd.DataFrame = table.select(list(columns)).to_pandas()
-    return frame
+    runs = [RUN] if RUN in table.column_names else []
+    frame: pd.DataFrame = table.select([*runs, *columns]).to_pandas()
+    return frame if runs else frame.assign(**{RUN: ""})
 
 
 def _varying_within_strata(counted: pd.DataFrame) -> tuple[str, ...]:
@@ -138,15 +150,15 @@ def _panel_fields(rows: pd.DataFrame, searched: Sequence[str]) -> tuple[str, ...
 
     What merely follows the batch (a ghost batch of B/8, a warm-up per batch) splits no panel.
     """
-    key = [*PANEL_BASE, "global_batch"]
+    key = [RUN, *PANEL_BASE, "global_batch"]
     candidates = [n for n in SETTING if n not in key and n not in searched and n != "base_lr"]
     strata = rows.drop_duplicates(list(STRATUM))
     groups = strata.groupby(key, dropna=False)
     extra = [name for name in candidates if (groups[name].nunique(dropna=False) > 1).any()]
-    for name in STRATUM:
+    for name in ("sweep", "stratum"):
         if strata.duplicated([*key, *extra]).any():
             extra.append(name)
-    return ("optimizer", *(n for n in PANEL_BASE if n != "optimizer"), *extra)
+    return ("optimizer", RUN, *(n for n in PANEL_BASE if n != "optimizer"), *extra)
 
 
 def _panel_order(rows: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
@@ -235,12 +247,12 @@ def _edge(strata: pd.DataFrame) -> pd.Series[str]:
 
 def _chosen_curves(curves: pa.Table, trials: pd.DataFrame) -> pd.DataFrame:
     frame = _frame(curves, CURVE_COLUMNS, "curve table")
-    about = trials[["trial_id", "panel", "row", "optimizer", "global_batch", "seed", "split"]]
-    joined = frame.merge(about, on="trial_id", how="inner")
+    about = trials[[RUN, "trial_id", "panel", "row", "optimizer", "global_batch", "seed", "split"]]
+    joined = frame.merge(about, on=[RUN, "trial_id"], how="inner")
     held_out = joined["split"] != "paper"
     joined["accuracy"] = joined["val_accuracy"].where(held_out, joined["test_accuracy"])
     joined[["accuracy", "train_loss"]] = joined[["accuracy", "train_loss"]].astype(float)
-    order = ["panel", "global_batch", "seed", "trial_id", "step"]
+    order = ["panel", "global_batch", "seed", RUN, "trial_id", "step"]
     return joined.sort_values(order).reset_index(drop=True)
 
 

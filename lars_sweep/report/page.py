@@ -57,7 +57,7 @@ def render_page(
         title: of the window and the first heading.
         lead: the line below it.
         sections: in order.
-        pictures: kind of a section → its drawn figure.
+        pictures: name of a drawing → its figure.
         facts: provenance, in order.
     """
     template = resources.files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")

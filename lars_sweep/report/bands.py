@@ -1,0 +1,88 @@
+"""95 % bands of an averaged curve: the limits of `fit.average.prediction`, at many points at once."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from scipy import stats
+
+from lars_sweep.fit.average import AveragedFit, confidence_above
+from lars_sweep.fit.engine import Noise
+from lars_sweep.fit.linear import FloatArray
+
+_Z = float(stats.norm.ppf(0.975))
+_ROUNDS = 5
+_WIDENINGS = 4
+_FELT = 1e-4
+"""Weight of a form; confidence is averaged, so this much at most is missing of 0.025."""
+
+
+def mean_band(averaged: AveragedFit, at: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+    """Limits (m,) of the mean of the curve at points (m, d); None without sigma.
+
+    An infinite limit was not found: the curve is not bounded there.
+    """
+    noise = averaged.noise
+    if noise is None:
+        return None
+    averaged = _heavy(averaged)
+    mean = averaged.predict(at)
+    low, high = averaged.envelope(at)
+    total = float(np.sum(averaged.best.data.weights))
+    share = np.sqrt(noise.variance * averaged.best.k / total + averaged.shared_se**2)
+    reach = 2.0 * float(share) + (high - low)
+    middle = _quantile(averaged, noise, at, mean)
+    return (
+        _limit(averaged, noise, at, (mean, middle), -reach, _Z),
+        _limit(averaged, noise, at, (mean, middle), reach, -_Z),
+    )
+
+
+def _heavy(averaged: AveragedFit) -> AveragedFit:
+    """Without the forms whose weight no limit feels: each costs as much as the others."""
+    kept = averaged.weights > _FELT
+    weights = averaged.weights[kept] / averaged.weights[kept].sum()
+    fits = tuple(f for f, keep in zip(averaged.fits, kept.tolist(), strict=True) if keep)
+    return dataclasses.replace(averaged, fits=fits, weights=weights)
+
+
+def _quantile(averaged: AveragedFit, noise: Noise, at: FloatArray, value: FloatArray) -> FloatArray:
+    """Normal quantile (m,) of the confidence that the curve lies above ``value``: nearly a line."""
+    confidence = confidence_above(averaged, noise, at, value)
+    return np.asarray(stats.norm.ppf(np.clip(confidence, 1e-12, 1.0 - 1e-12)))
+
+
+def _limit(
+    averaged: AveragedFit,
+    noise: Noise,
+    at: FloatArray,
+    middle: tuple[FloatArray, FloatArray],
+    reach: FloatArray,
+    goal: float,
+) -> FloatArray:
+    """Value (m,) whose quantile is ``goal``: bracketed from the middle, then regula falsi."""
+    near, near_z = middle
+    far = near + reach
+    far_z = _quantile(averaged, noise, at, far)
+    for _ in range(_WIDENINGS):
+        short = (far_z - goal) * (near_z - goal) > 0
+        if not short.any():
+            break
+        near, near_z = np.where(short, far, near), np.where(short, far_z, near_z)
+        reach = 2.0 * reach
+        far = np.where(short, far + reach, far)
+        far_z[short] = _quantile(averaged, noise, at[short], far[short])
+    found = (far_z - goal) * (near_z - goal) <= 0
+    for _ in range(_ROUNDS):
+        apart = near_z - far_z
+        share = np.where(apart == 0, 0.5, (near_z - goal) / np.where(apart == 0, 1.0, apart))
+        # 2 % off the ends: an end that never moves would slow the bracket down
+        guess = near + np.clip(share, 0.02, 0.98) * (far - near)
+        z = _quantile(averaged, noise, at, guess)
+        inside = (z - goal) * (near_z - goal) > 0
+        near, near_z = np.where(inside, guess, near), np.where(inside, z, near_z)
+        far, far_z = np.where(inside, far, guess), np.where(inside, far_z, z)
+        if np.all(np.abs(z - goal) < 0.01):
+            return np.where(found, guess, np.copysign(np.inf, reach))
+    return np.where(found, guess, np.copysign(np.inf, reach))

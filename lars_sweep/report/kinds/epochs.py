@@ -1,0 +1,262 @@
+"""What longer training buys: accuracy against epochs and steps, and the epochs to a target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lars_sweep.fit.analysis.curves_in_steps import EpochsAt, EpochsFinding
+from lars_sweep.fit.answers import Kind
+from lars_sweep.fit.steps import StepsFit
+from lars_sweep.report.evidence import MOST_PANELS, Evidence, Found, Panel, panels
+from lars_sweep.report.kinds.epochs_figure import draw_epochs, draw_steps
+from lars_sweep.report.kinds.steps_marks import (
+    Row, along, cell_rows, curve_rows, edge_cells, seed_rows, to_frame,
+)  # fmt: skip
+from lars_sweep.report.labels import NBSP, batch_label, number
+from lars_sweep.report.sections import Drawing, Section
+from lars_sweep.report.tables import Table
+from lars_sweep.report.verdicts import Verdict
+from lars_sweep.report.wording import answer_cell, answer_words, interval_words, sentence, some
+
+PANELS_TOLD = 3
+MOST_CURVES = 6
+"""Batches of a panel that get a curve of their own: the smallest and the largest ones."""
+
+
+def epochs_section(evidence: Evidence) -> Section:
+    """Accuracy against epochs (the paper's Table 5) and against steps (its section 6)."""
+    found: list[Panel[EpochsFinding]] = panels(evidence.found("epochs"), by_epochs=False)
+    shown = [panel for panel in found if panel.members[0].found is not None][:MOST_PANELS]
+    several = [panel for panel in shown if _several_epochs(panel)]
+    over_epochs, over_steps = _frame(evidence, several, "epochs"), _frame(evidence, shown, "steps")
+    drawings = []
+    if several:
+        drawings.append(
+            Drawing(
+                name="accuracy-vs-epochs",
+                alt="Accuracy on test against training epochs at a tuned learning rate, one line "
+                "per global batch; bars below show the epochs that each batch needs for the target.",
+                caption=_CELLS + " The dashed level is the target, with the interval of its own "
+                "where it is an estimate. Bars below, a line per batch: 95 % interval of the epochs "
+                "that reach it, a tick at the estimate, an arrow head where no limit was found.",
+                draw=lambda shape: draw_epochs(evidence, several, over_epochs, shape),
+                frame=over_epochs.drop(columns="panel"),
+            )
+        )
+    if shown:
+        drawings.append(
+            Drawing(
+                name="accuracy-vs-steps",
+                alt="Accuracy on test against optimizer steps, all batches and epochs of a network "
+                "on one curve.",
+                caption=_CELLS + " One colour per batch; one curve in optimizer steps is fitted "
+                "through all of them (average of the forms exp, hinge², power and exp in "
+                "S/(1 + Bc/B)), here drawn for the middle batch.",
+                draw=lambda shape: draw_steps(evidence, shown, over_steps, shape),
+                frame=over_steps.drop(columns="panel"),
+            )
+        )
+    return Section(
+        kind="epochs",
+        title="Accuracy, epochs and steps",
+        verdict=_verdict(evidence, found),
+        drawings=tuple(drawings),
+        tables=(_table(shown),) if shown else (),
+    )
+
+
+_CELLS = (
+    "Dots are the seeds of the chosen LR, markers the accuracy of a well-chosen LR with its 95 % "
+    "interval; hollow: that LR is at the edge of those tested. Lines are solid inside the data, "
+    "dashed outside, hatched beyond an octave; bands are 95 % intervals of the mean curve."
+)
+
+
+def _several_epochs(panel: Panel[EpochsFinding]) -> bool:
+    told = panel.members[0].found
+    return told is not None and len(np.unique(told.steps.cells.epochs)) > 1
+
+
+def _frame(
+    evidence: Evidence, shown: Sequence[Panel[EpochsFinding]], over: str
+) -> pd.DataFrame:
+    rows: list[Row] = []
+    for panel in shown:
+        entry = panel.members[0]
+        if entry.found is None:
+            continue
+        found = Found(run=panel.run, entry=entry)
+        edges = edge_cells(evidence, found)
+        cells = list(cell_rows(entry.found.steps))
+        for row in cells:
+            row["lr_at_edge"] = (int(row["batch"]), float(row["epochs"])) in edges
+        curves = _over_epochs(entry.found) if over == "epochs" else _over_steps(entry.found)
+        about = {"panel": panel.number, "title": panel.title, "series": ""}
+        rows += [about | mark for mark in (*seed_rows(evidence, found), *cells, *curves)]
+    return to_frame(rows)
+
+
+def _over_epochs(told: EpochsFinding) -> Iterator[Row]:
+    """A curve per batch, and the epochs to the target."""
+    steps = told.steps
+    if not isinstance(steps.fit, StepsFit):
+        return
+    batches = np.unique(steps.cells.batch).tolist()
+    half = MOST_CURVES // 2
+    for batch in batches if len(batches) <= MOST_CURVES else batches[:half] + batches[-half:]:
+        mine = steps.cells.epochs[steps.cells.batch == batch]
+        x = along(float(steps.cells.epochs.min()) / 1.2, 2.0 * float(mine.max()), mine.tolist())
+        yield from curve_rows(steps.fit, np.full(len(x), batch), x)
+    yield from (_answer_row(one, told) for one in told.answers)
+
+
+def _answer_row(one: EpochsAt, told: EpochsFinding) -> Row:
+    own = one.epochs.interval
+    return {
+        "what": f"target {one.epochs.kind.value}", "batch": one.batch, "epochs": one.epochs.value,
+        "accuracy": told.steps.target.value,
+        "low": None if own is None else own.low, "high": None if own is None else own.high,
+    }  # fmt: skip
+
+
+def _over_steps(told: EpochsFinding) -> Iterator[Row]:
+    fit, cells = told.steps.fit, told.steps.cells
+    if not isinstance(fit, StepsFit):
+        return
+    batches = np.unique(cells.batch)
+    middle = float(batches[len(batches) // 2])
+    steps = along(float(cells.steps.min()) / 1.15, 2.2 * float(cells.steps.max()), cells.steps)
+    yield from curve_rows(fit, np.full(len(steps), middle), steps * middle / fit.samples)
+
+
+# ── the words
+
+
+def _verdict(evidence: Evidence, found: Sequence[Panel[EpochsFinding]]) -> Verdict:
+    cannot = "the data cannot say what longer training buys"
+    epochs = sorted(evidence.observations.strata["epochs"].unique())
+    known = [panel for panel in found if panel.members[0].found is not None]
+    if not known:
+        reasons = [getattr(p.members[0].result, "reason", "") for p in found]
+        why = reasons[0] if reasons else "no trial has finished"
+        return Verdict(sentence(f"{why}: {cannot}"))
+    notes = _notes(known)
+    if len(epochs) == 1:
+        notes.insert(
+            0,
+            f"All trials were set to {number(epochs[0])} epochs: that longer training acts through "
+            "the number of steps, as a smaller batch does, is assumed and not tested here. Run a "
+            "large batch at twice the epochs.",
+        )
+    if len(known) <= PANELS_TOLD:
+        words = [f"with {p.title} {_needs(p.members[0].found)}" for p in known]
+        return Verdict(sentence("; ".join(words)), tuple(notes))
+    told_of = [p.members[0].found for p in known]
+    answers = [one.epochs.kind for told in told_of if told is not None for one in told.answers]
+    reached = sum(kind in (Kind.REACHED, Kind.BOUNDED) for kind in answers)
+    never = sum(kind in (Kind.NEVER_COMPATIBLE, Kind.CANNOT) for kind in answers)
+    text = (
+        f"in {reached} of {len(answers)} settings the epochs that reach the target are bounded; in "
+        f"{never} the data do not exclude that it is never reached"
+    )
+    return Verdict(sentence(text), tuple(notes))
+
+
+def _needs(told: EpochsFinding | None) -> str:
+    assert told is not None
+    target = told.steps.target
+    goal = f"{target.value:.2f}{NBSP}%"
+    if target.batch is not None:
+        goal += f", the accuracy of batch {batch_label(target.batch)}"
+        goal += f" at {number(target.epochs or 0)} epochs,"
+    last = told.answers[-1]
+    return f"batch {batch_label(last.batch)} {_need(last, goal)}"
+
+
+def _need(one: EpochsAt, goal: str) -> str:
+    answer = one.epochs
+    limits = interval_words(answer.interval, _epochs)
+    if answer.kind is Kind.CANNOT:
+        return f"never reaches {goal} ({answer.reason})"
+    if answer.kind is Kind.NEVER_COMPATIBLE:
+        low = None if answer.interval is None else answer.interval.low
+        least = "" if low is None else f": at least {_epochs(low)} epochs"
+        return f"may never reach {goal}{least}; a curve that ends below it is not excluded"
+    if answer.value is None and not limits:
+        return f"cannot be judged against {goal} ({answer.reason})"
+    return f"reaches {goal} after {answer_words(answer, _epochs, 'epochs')}"
+
+
+def _epochs(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _notes(known: Sequence[Panel[EpochsFinding]]) -> list[str]:
+    notes, laws, matched, held = [], [], [], []
+    for panel in known:
+        told = panel.members[0].found
+        fit = None if told is None else told.steps.fit
+        if not isinstance(fit, StepsFit):
+            continue
+        if fit.matched.value is not None:
+            matched.append(f"{answer_words(fit.matched, _two, 'points')} with {panel.title}")
+        if fit.steps_law is not None:
+            verb = "is compatible with" if fit.steps_law else "excludes"
+            laws.append(f"{panel.title} {verb} steps alone")
+        if fit.held_out.last is not None:
+            held.append(f"{fit.held_out.last:+.2f} with {panel.title}")
+    if matched:
+        notes.append(f"Twice the batch for twice the epochs, so at equal steps, changes accuracy by "
+                     f"{some(matched, 3)}.")
+    if laws:
+        notes.append(f"Does accuracy depend on steps alone? {some(laws, 3)}.")
+    if held:
+        notes.append("Error of the curve on the largest batch, fitted without it, in points: "
+                     f"{some(held, 3)}.")
+    return notes
+
+
+def _two(value: float) -> str:
+    return f"{value:+.2f}"
+
+
+def _table(shown: Sequence[Panel[EpochsFinding]]) -> Table:
+    rows, records = [], []
+    for panel in shown:
+        told = panel.members[0].found
+        if told is None:
+            continue
+        for one in told.answers:
+            mine = told.steps.cells.epochs[told.steps.cells.batch == one.batch]
+            rows.append(
+                (
+                    panel.title, batch_label(one.batch),
+                    ", ".join(number(e) for e in mine.tolist()),
+                    f"{told.steps.target.value:.2f}", answer_cell(one.epochs, _epochs),
+                    one.epochs.kind.value.replace("_", " "),
+                )
+            )  # fmt: skip
+            own = one.epochs.interval
+            records.append(
+                {
+                    "setting": panel.title, "global_batch": one.batch,
+                    "target": told.steps.target.value, "target_se": told.steps.target.se,
+                    "target_source": told.steps.target.source, "epochs": one.epochs.value,
+                    "epochs_95_low": None if own is None else own.low,
+                    "epochs_95_high": None if own is None else own.high,
+                    "kind": one.epochs.kind.value, "reason": one.epochs.reason,
+                }
+            )  # fmt: skip
+    return Table(
+        name="epochs-to-target",
+        caption="Epochs at which each batch reaches the target by the joint curve, with their 95 % "
+        "interval. Reached: inside the epochs that were run; at least: no upper limit; never "
+        "compatible: a curve that ends below the target is not excluded.",
+        head=("Stratum", "Batch", "Epochs run", "Target %", "Epochs needed", "Answer"),
+        numeric=(False, True, True, True, True, False),
+        rows=tuple(rows),
+        frame=pd.DataFrame(records),
+    )

@@ -1,0 +1,327 @@
+"""Which learning rates are good at each batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from lars_sweep.fit.analysis import Entry
+from lars_sweep.fit.analysis.learning_rates import EffectiveLr, LrFinding
+from lars_sweep.fit.answers import Answer, Kind
+from lars_sweep.fit.lr_interval import LrInterval
+from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
+from lars_sweep.report.kinds.lr_interval_figure import draw_lr, lr_frame
+from lars_sweep.report.labels import NBSP, batch_label, choice_split, count, lr_label, number
+from lars_sweep.report.sections import Drawing, Section
+from lars_sweep.report.tables import Table
+from lars_sweep.report.verdicts import Verdict
+from lars_sweep.report.wording import answer_cell, answer_words, sentence, some
+
+PANELS_TOLD = 3
+
+
+def lr_interval_section(evidence: Evidence) -> Section:
+    """The good LRs of every batch (the paper's Figure 3)."""
+    found = panels(evidence.found("lr_interval"), by_epochs=True)
+    shown = found[:MOST_PANELS]
+    frame = lr_frame(evidence, shown)
+    drawing = Drawing(
+        name="accuracy-vs-lr",
+        alt=f"Accuracy on {choice_split(evidence.observations)} against base learning rate, one "
+        "colour per global batch and one panel per optimizer; bars below show the good LRs, "
+        "crosses the diverged ones.",
+        caption=_caption(evidence, found, frame),
+        draw=lambda shape: draw_lr(evidence, shown, frame, shape),
+        frame=frame.drop(columns=["panel", "row"]),
+    )
+    return Section(
+        kind="lr-interval",
+        title="Good learning rates",
+        verdict=_verdict(evidence, found),
+        drawings=() if frame.empty else (drawing,),
+        tables=(_table(found), _verdicts_table(found)) if found else (),
+    )
+
+
+def _caption(evidence: Evidence, found: Sequence[Panel[LrFinding]], frame: pd.DataFrame) -> str:
+    delta = _delta(evidence)
+    parts = [
+        "Dots are single seeds, markers the mean of the ok seeds with the 95 % interval from the "
+        "seeds' pooled spread; thin lines only join them.",
+        f"Thick line: fitted plateau with its 95 % band, drawn over the LRs that lose at most "
+        f"{delta:g} points against it.",
+    ]
+    if (frame["what"] == "not excluded").any():
+        parts.append(
+            "Bars below, a line per batch: dark where an LR is good, 97.5 % sure at each end; light "
+            "where it is not excluded; an arrow head where the tested LRs do not bracket the edge."
+        )
+    if (frame["what"] == "diverged").any():
+        parts.append("Red crosses: LRs at which seeds diverged, k/r where k of r did.")
+    if len(found) > MOST_PANELS:
+        parts.append(f"The first {MOST_PANELS} of {len(found)} panels; the tables hold all.")
+    return " ".join(parts)
+
+
+def _delta(evidence: Evidence) -> float:
+    return next(iter(evidence.analyses.values())).options.delta
+
+
+# ── the verdict
+
+
+def _verdict(evidence: Evidence, found: Sequence[Panel[LrFinding]]) -> Verdict:
+    entries = [entry for panel in found for entry in panel.members]
+    known = [entry for entry in entries if _has_edges(entry)]
+    if not known:
+        why = _why(entries)
+        return Verdict(
+            sentence(f"The data cannot say which LRs are good: {why}"), tuple(_notes(evidence, found))
+        )
+    delta = f"{_delta(evidence):g} points of the plateau"
+    if len(found) <= PANELS_TOLD:
+        told = [_panel_words(panel) for panel in found]
+        text = f"Good LRs, within {delta}: {'; '.join(told)}"
+    else:
+        both = [e.found.interval for e in known if e.found is not None and _bracketed(e.found)]
+        text = f"Good LRs, within {delta}, are bracketed on both sides in {len(both)} of "
+        text += count(len(entries), "setting")
+        widths = [math.log2(w) for w in (_ratio(one) for one in both) if w is not None]
+        if widths:
+            text += f", where they span {min(widths):.1f} to {max(widths):.1f} octaves"
+    return Verdict(sentence(text), tuple(_notes(evidence, found)))
+
+
+def _has_edges(entry: Entry[LrFinding]) -> bool:
+    found = entry.found
+    if found is None:
+        return False
+    return found.interval.low.value is not None or found.interval.high.value is not None
+
+
+def _bracketed(found: LrFinding) -> bool:
+    return all(end.kind is Kind.BOUNDED for end in (found.interval.low, found.interval.high))
+
+
+def _ratio(interval: LrInterval) -> float | None:
+    low, high = interval.low.value, interval.high.value
+    return None if low is None or high is None or low <= 0 else high / low
+
+
+def _why(entries: Sequence[Entry[LrFinding]]) -> str:
+    """The commonest reason for there being no edge."""
+    reasons = [_reason(entry) for entry in entries]
+    if not reasons:
+        return "no trial has finished"
+    most = max(sorted(set(reasons)), key=reasons.count)
+    if len(set(reasons)) == 1:
+        return most
+    return f"{most} (and other reasons, see the table)"
+
+
+def _reason(entry: Entry[LrFinding]) -> str:
+    if not isinstance(entry.result, LrFinding):
+        return entry.result.reason
+    interval = entry.result.interval
+    verdicts = interval.verdicts
+    if verdicts and not any(one.ok for one in verdicts):
+        ends = {"diverged": any(one.diverged.diverged for one in verdicts),
+                "pruned": any(one.pruned for one in verdicts)}  # fmt: skip
+        return f"all runs {' or '.join(name for name, there in ends.items() if there)}"
+    return interval.low.reason or interval.high.reason
+
+
+def _panel_words(panel: Panel[LrFinding]) -> str:
+    known = [entry for entry in panel.members if _has_edges(entry)]
+    if not known:
+        return f"with {panel.title} the data cannot say ({_why(panel.members)})"
+    ends = known if len(known) == 1 else [known[0], known[-1]]
+    return f"with {panel.title} {' and '.join(_span_words(entry) for entry in ends)}"
+
+
+def _span_words(entry: Entry[LrFinding]) -> str:
+    """``0.18 to 1.2 (edges 0.17–0.19 and 0.98–1.4) at batch 256``."""
+    assert entry.found is not None
+    low, high = entry.found.interval.low, entry.found.interval.high
+    where = f"at batch {batch_label(entry.key.global_batch or 0)}"
+    if low.value is None:
+        span = f"up to {_edge(high)}, open below,"
+    elif high.value is None:
+        span = f"from {_edge(low)} up, open above,"
+    else:
+        span = f"from {_edge(low)} to {_edge(high)}"
+    return f"{span} {where}"
+
+
+def _edge(edge: Answer) -> str:
+    assert edge.value is not None
+    if edge.interval is None:
+        return f"{lr_label(edge.value)} (no interval)"
+    ends = [edge.interval.low, edge.interval.high]
+    low, high = ("?" if end is None else lr_label(end) for end in ends)
+    return f"{lr_label(edge.value)} (95{NBSP}%: {low} to {high})"
+
+
+def _notes(evidence: Evidence, found: Sequence[Panel[LrFinding]]) -> list[str]:
+    notes = []
+    cannot, add, one_seed = [], [], []
+    for panel in found:
+        for entry in panel.members:
+            name = f"{panel.title} at batch {batch_label(entry.key.global_batch or 0)}"
+            interval = None if entry.found is None else entry.found.interval
+            if not _has_edges(entry):
+                cannot.append(f"{name} ({_reason(entry)})")
+            elif interval is not None and interval.sigma is None:
+                one_seed.append(name)
+            if interval is not None and interval.add:
+                add.append(f"{name}: {', '.join(lr_label(lr) for lr in interval.add)}")
+    if cannot:
+        notes.append(f"The data cannot say for {some(cannot, 4)}.")
+    if add:
+        notes.append(f"An edge is not bracketed; LRs to add: {'; '.join(add[:6])}"
+                     f"{f'; and {len(add) - 6} more (see the table)' if len(add) > 6 else ''}.")
+    if one_seed:
+        notes.append(
+            f"Too few replicate seeds to know the noise: no interval for {some(one_seed, 3)}. Add "
+            "seeds, or state sigma."
+        )
+    notes += _width_notes(evidence)
+    if any(e.found and any(v.pruned for v in e.found.interval.verdicts)
+           for p in found for e in p.members):  # fmt: skip
+        notes.append("A pruned LR is untested beyond its step: neither in nor out.")
+    return notes
+
+
+def _width_notes(evidence: Evidence) -> list[str]:
+    ratios = evidence.found("width_ratio")
+    told = [
+        f"{answer_words(one.entry.found, number)} at batch {batch_label(one.key.global_batch or 0)}"
+        for one in ratios
+        if one.entry.found is not None and one.entry.found.value is not None
+    ]
+    if not told:
+        return []
+    return [f"LARS's good interval is as wide as SGD's, in octaves, times {'; '.join(told[:4])}."]
+
+
+# ── tables
+
+
+def _table(found: Sequence[Panel[LrFinding]]) -> Table:
+    rows, records = [], []
+    for panel in found:
+        for entry in panel.members:
+            rows.append((panel.title, batch_label(entry.key.global_batch or 0), *_cells(entry)))
+            records.append({"setting": panel.title, **_record(entry)})
+    delta = next((r["delta"] for r in records if r.get("delta") is not None), 0.5)
+    return Table(
+        name="good-lrs",
+        caption=f"LRs that lose at most {delta:g} points against the batch's own plateau: edges "
+        "with their 95 % intervals, in nominal base LR, in γη and in measured effective LR (mean "
+        "γλ) where there is one; the LR where half of the seeds diverge; LRs to add where an edge "
+        "is not bracketed. (?): no interval.",
+        head=("Stratum", "Batch", "From", "To", "Octaves", "Plateau %", "σ of a seed", "γη",
+              "Effective LR", "Half diverge", "Add LRs"),
+        numeric=(False, *[True] * 9, False),
+        rows=tuple(rows),
+        frame=pd.DataFrame(records),
+    )  # fmt: skip
+
+
+def _cells(entry: Entry[LrFinding]) -> tuple[str, ...]:
+    found = entry.found
+    if found is None:
+        return (_reason(entry), *["–"] * 8)
+    one = found.interval
+    ratio = _ratio(one)
+    low = answer_cell(one.low, lr_label)
+    return (
+        _reason(entry) if not _has_edges(entry) and one.low.kind is Kind.NOT_IDENTIFIED else low,
+        answer_cell(one.high, lr_label),
+        "–" if ratio is None else f"{math.log2(ratio):.2f}",
+        answer_cell(one.plateau, lambda value: f"{value:.2f}"),
+        "–" if one.sigma is None else f"{one.sigma:.2g}",
+        _span(found.gamma_eta),
+        _span(found.effective),
+        answer_cell(found.takeover, lr_label),
+        ", ".join(lr_label(lr) for lr in one.add) or "–",
+    )
+
+
+def _span(found: object) -> str:
+    if not isinstance(found, (LrInterval, EffectiveLr)):
+        return "–"
+    ends = [found.low.value, found.high.value]
+    if ends == [None, None]:
+        return "–"
+    low, high = ("?" if end is None else lr_label(end) for end in ends)
+    return f"{low} – {high}"
+
+
+def _record(entry: Entry[LrFinding]) -> dict[str, object]:
+    record: dict[str, object] = {"global_batch": entry.key.global_batch, "epochs": entry.key.epochs}
+    found = entry.found
+    if found is None:
+        return record | {"reason": _reason(entry)}
+    one = found.interval
+    for name, answer in (("low", one.low), ("high", one.high), ("plateau", one.plateau),
+                         ("half_diverge", found.takeover)):  # fmt: skip
+        own = answer.interval
+        record |= {
+            name: answer.value, f"{name}_kind": answer.kind.value,
+            f"{name}_95_low": None if own is None else own.low,
+            f"{name}_95_high": None if own is None else own.high,
+        }  # fmt: skip
+    return record | {
+        "delta": one.delta, "sigma": one.sigma, "sigma_source": one.sigma_source,
+        "metric": found.metric, "sensitivity": one.sensitivity,
+        "lrs_to_add": " ".join(map(repr, one.add)), "reason": _reason(entry),
+    }  # fmt: skip
+
+
+def _verdicts_table(found: Sequence[Panel[LrFinding]]) -> Table:
+    """One row per LR tried."""
+    rows, records = [], []
+    for panel in found:
+        for entry in panel.members:
+            if entry.found is None:
+                continue
+            for one in entry.found.interval.verdicts:
+                at = one.diverged
+                gap = "–"
+                if one.gap is not None and one.gap.high is not None:
+                    gap = f"{one.gap.low or 0.0:.2f} – {one.gap.high:.2f}"
+                rows.append(
+                    (
+                        panel.title, batch_label(entry.key.global_batch or 0), lr_label(one.lr),
+                        "–" if one.accuracy is None else f"{one.accuracy:.2f}", f"{one.ok}",
+                        f"{at.diverged}/{at.runs}" if at.diverged else "0",
+                        f"{one.pruned}", gap, one.verdict,
+                    )
+                )  # fmt: skip
+                records.append(
+                    {
+                        "setting": panel.title, "global_batch": entry.key.global_batch,
+                        "epochs": entry.key.epochs, "lr": one.lr, "accuracy": one.accuracy,
+                        "ok": one.ok, "diverged": at.diverged, "runs": at.runs,
+                        "p_diverge": at.probability, "p_diverge_low": at.lower,
+                        "p_diverge_high": at.upper, "pruned": one.pruned,
+                        "behind_best_low": None if one.gap is None else one.gap.low,
+                        "behind_best_high": None if one.gap is None else one.gap.high,
+                        "verdict": one.verdict,
+                    }
+                )  # fmt: skip
+    return Table(
+        name="lr-verdicts",
+        caption="Every LR tried, judged without any curve: in, where it is less than δ behind the "
+        "best (simultaneous 95 % interval, multiple comparison with the best); out, where it is "
+        "more than δ behind, or divergence has taken over; else undecided.",
+        head=("Stratum", "Batch", "LR", "Mean %", "ok", "Diverged", "Pruned", "Behind the best",
+              "Verdict"),
+        numeric=(False, *[True] * 7, False),
+        rows=tuple(rows),
+        frame=pd.DataFrame(records),
+    )  # fmt: skip
+
