@@ -52,6 +52,13 @@ def test_half_precision_neither_overflows_nor_rounds(dtype):
     assert norm(tensor).item() == pytest.approx(300 * 100_000**0.5, rel=1e-6)
 
 
+def test_float32_gradients_of_bfloat16_arithmetic():
+    """Under autocast they lie on bfloat16's grid: their squares round alike and drift sooner."""
+    generator = torch.Generator().manual_seed(1)
+    tensor = torch.randn(2**22, generator=generator).bfloat16().float()
+    assert norm(tensor).item() == pytest.approx(exact(tensor), rel=1e-6)
+
+
 def test_channels_last_and_strided_tensors():
     tensor = torch.randn(64, 32, 5, 5)
     assert norm(tensor.to(memory_format=torch.channels_last)).item() == pytest.approx(
