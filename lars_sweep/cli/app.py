@@ -7,6 +7,7 @@ from lars_sweep.cli.doctor import doctor
 from lars_sweep.cli.fit import fit
 from lars_sweep.cli.launch import launch, resume
 from lars_sweep.cli.plan import plan
+from lars_sweep.cli.recipe import recipe
 from lars_sweep.cli.results import collect, export, report
 from lars_sweep.cli.status import cancel, status
 from lars_sweep.cli.talk import configure_logging
@@ -41,8 +42,8 @@ def _options(
 
 
 for command in (
-    plan, launch, resume, status, why, logs, prune, cancel, gc, collect, fit, export, report, train,
-    doctor,
+    plan, launch, resume, status, why, logs, prune, cancel, gc, collect, export, fit, recipe,
+    report, train, doctor,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(data, name="data", help="Look at, fetch and pack data sets.")
