@@ -29,6 +29,8 @@ _HOMES = {
     "layer_ratios": "layers",
     "predicted_edge": "layers",
     "ratio_paths": "layers",
+    "BaselineInterval": "baseline",
+    "against_baseline": "baseline",
     "LrInterval": "lr_interval",
     "lr_intervals": "lr_interval",
     "width_ratio": "lr_interval",

@@ -11,9 +11,10 @@ import numpy as np
 from scipy import stats
 
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
+from lars_sweep.fit.blocks import without_blocks
 from lars_sweep.fit.cells import Cells, cells
 from lars_sweep.fit.divergence import DivergenceAt, divergence_table, takeover_deviance
-from lars_sweep.fit.edges import Design, Edges, find_edges
+from lars_sweep.fit.edges import Edges, find_edges
 from lars_sweep.fit.fieller import fieller
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of
@@ -96,6 +97,7 @@ def lr_intervals(
     metric: str = "accuracy",
     sigma: float | None = None,
     pool: Collection[str] = (),
+    paired: bool = False,
 ) -> tuple[LrInterval, ...]:
     """The good-LR interval of every (global batch, epochs).
 
@@ -106,6 +108,8 @@ def lr_intervals(
         metric: the accuracy that decides.
         sigma: standard deviation of one seed, where there are no replicate seeds to say.
         pool: conditions declared to have no effect.
+        paired: whether a seed had the same random numbers at every LR (``seeds.paired``), to be
+            analyzed by blocks (PROTOCOL.md 17).
 
     Raises:
         OutcomeError: a column is missing, or rows differ in what is not modelled.
@@ -113,7 +117,14 @@ def lr_intervals(
     refuse_mixed(rows, ("global_batch", "epochs"), pool)
     return tuple(
         lr_interval(
-            group, delta, batch=int(batch), epochs=float(epochs), lr=lr, metric=metric, sigma=sigma
+            group,
+            delta,
+            batch=int(batch),
+            epochs=float(epochs),
+            lr=lr,
+            metric=metric,
+            sigma=sigma,
+            paired=paired,
         )
         for (batch, epochs), group in rows.groups(("global_batch", "epochs"))
     )
@@ -128,8 +139,13 @@ def lr_interval(
     lr: str = "base_lr",
     metric: str = "accuracy",
     sigma: float | None = None,
+    paired: bool = False,
 ) -> LrInterval:
     """The good-LR interval of rows of one cell of conditions; arguments as `lr_intervals`."""
+    height_se = 0.0
+    if paired:
+        blocked = without_blocks(rows, (lr,), metric)
+        rows, height_se = blocked.rows, blocked.height_se
     table = cells(rows, (lr,), metric)
     design = design_of(table, lr)
     finished = np.flatnonzero(table.ok > 0)
@@ -142,8 +158,8 @@ def lr_interval(
     if len(finished) >= MINIMUM_LRS:
         tested = design_of(table.where(table.ok + table.diverged > 0), lr)
         edges = find_edges(tested, delta, sigma=sigma if known else delta / 2, step=_STEP)
-    low, high, plateau = _answers(edges, len(finished), known, source)
-    inner, outer = _inner_outer(low, high)
+    low, high, plateau = _answers(edges, len(finished), known, source, height_se)
+    inner, outer = inner_outer(low, high)
     return LrInterval(
         global_batch=batch,
         epochs=epochs,
@@ -156,7 +172,7 @@ def lr_interval(
         high=high,
         inner=inner,
         outer=outer,
-        verdicts=_verdicts(table, design, delta, variance if known else None, nu),
+        verdicts=_verdicts(table, delta, variance if known else None, nu),
         add=_lrs_to_add(design.x, table, low, high),
         sensitivity=_sensitivity(table.mean[finished]),
     )
@@ -169,15 +185,15 @@ def _why_no_sigma(nu: float) -> str:
 
 
 def _answers(
-    edges: Edges | None, finished: int, known: bool, source: str
+    edges: Edges | None, finished: int, known: bool, source: str, height_se: float
 ) -> tuple[Answer, Answer, Answer]:
     """Lower edge, upper edge (as LRs) and plateau (percent)."""
     if edges is None:
         none = not_identified(f"{finished} LRs finished, {MINIMUM_LRS} needed for a curve")
         return none, none, none
-    low = _edge_answer(edges.low[0], edges.low_limits[0], known, source, upper=False)
-    high = _edge_answer(edges.high[0], edges.high_limits[0], known, source, upper=True)
-    half = _NORMAL_95 * float(edges.plateau_se[0])
+    low = edge_answer(edges.low[0], edges.low_limits[0], known, source, upper=False)
+    high = edge_answer(edges.high[0], edges.high_limits[0], known, source, upper=True)
+    half = _NORMAL_95 * float(np.hypot(edges.plateau_se[0], height_se))
     height = float(edges.plateau[0])
     interval = Interval(low=height - half, high=height + half) if known else None
     kind = Kind.BOUNDED if known else Kind.NO_SIGMA
@@ -191,9 +207,18 @@ def _reason(known: bool, source: str) -> str:
     return "" if known else source
 
 
-def _edge_answer(
+def edge_answer(
     edge: float, limits: FloatArray, known: bool, source: str, *, upper: bool
 ) -> Answer:
+    """One edge as an LR, from its position and limits (2,) in log2 LR.
+
+    Args:
+        edge: infinite where accuracy has not fallen at the end of the grid.
+        limits: infinite where there is none.
+        known: whether sigma is.
+        source: where it comes from, or why it is unknown.
+        upper: the upper edge.
+    """
     value = float(np.exp2(edge)) if np.isfinite(edge) else None
     ends = [float(np.exp2(limit)) if np.isfinite(limit) else None for limit in limits]
     interval = Interval(low=ends[0], high=ends[1]) if known else None
@@ -213,7 +238,7 @@ def _edge_answer(
     return Answer(kind=Kind.UNBOUNDED, value=value, interval=interval, reason=reason)
 
 
-def _inner_outer(low: Answer, high: Answer) -> tuple[Interval | None, Interval]:
+def inner_outer(low: Answer, high: Answer) -> tuple[Interval | None, Interval]:
     """LRs that are surely good, and LRs that may be."""
     outer = Interval(
         low=None if low.interval is None else low.interval.low,
@@ -227,9 +252,9 @@ def _inner_outer(low: Answer, high: Answer) -> tuple[Interval | None, Interval]:
 
 
 def _verdicts(
-    table: Cells, design: Design, delta: float, variance: float | None, nu: float
+    table: Cells, delta: float, variance: float | None, nu: float
 ) -> tuple[LrVerdict, ...]:
-    lrs, ok, mean = np.exp2(design.x), table.ok, table.mean
+    (lrs,), ok, mean = table.keys.values(), table.ok, table.mean
     divergence = divergence_table(lrs, table.diverged, ok + table.diverged)
     past = _beyond_takeover(table)
     gaps = None if variance is None else _gaps(mean, ok, variance, nu)
