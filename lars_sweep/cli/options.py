@@ -44,6 +44,14 @@ Kinds = Annotated[
         "[default: all].",
     ),
 ]
+ReportKinds = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="K[,K]",
+        help="Sections: those of `fit`, and curves and outcomes [default: all].",
+    ),
+]
 Delta = Annotated[
     float | None,
     typer.Option(

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lars_sweep.cli.options import Run
+from lars_sweep.cli.options import (
+    Baseline,
+    Delta,
+    Inputs,
+    Pool,
+    ReportKinds,
+    Run,
+    Sigma,
+    Target,
+)
 
 if TYPE_CHECKING:
     from lars_sweep.rundir.layout import RunDir
@@ -51,21 +60,58 @@ def export(
 
 
 def report(
-    run: Run,
+    inputs: Inputs,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Directory to write [default: RUN/report].")
+        Path | None,
+        typer.Option("--out", help="Directory to write [default: RUN/report; report for files]."),
     ] = None,
+    kind: ReportKinds = None,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="paper", help="Add a comparison with published tables."),
+    ] = None,
+    delta: Delta = None,
+    sigma: Sigma = None,
+    target: Target = None,
+    baseline: Baseline = None,
+    pool: Pool = False,
 ) -> None:
-    """Write the report of a run: one HTML page, and every figure as PNG, SVG and CSV."""
-    from lars_sweep.rundir.layout import open_run
+    """Write one HTML page with every figure as PNG, SVG, PDF and CSV, and every fit as files."""
+    from lars_sweep.cli.talk import say
+    from lars_sweep.errors import SpecError
+    from lars_sweep.fit.analysis import KINDS
+    from lars_sweep.report import build_report
+    from lars_sweep.report.analyses import analyse_inputs
+    from lars_sweep.report.kinds import SECTIONS
 
-    write_report(open_run(run), out)
+    if against not in (None, "paper"):
+        raise SpecError(f"--against: got {against!r}; allowed: paper")
+    kinds = [name.strip() for name in (kind or "all").split(",")]
+    if unknown := sorted({*kinds} - {*SECTIONS, "all"}):
+        allowed = ", ".join((*SECTIONS, "all"))
+        raise SpecError(f"--kind: got {', '.join(unknown)}; allowed: {allowed}")
+    asked = [name for name in kinds if name in (*KINDS, "all")]
+    say("fitting")
+    analysed = analyse_inputs(
+        inputs,
+        kinds=",".join(asked),
+        delta=delta,
+        sigma=sigma,
+        target=target,
+        baseline=baseline,
+        pool=pool,
+    )
+    say("writing the report")
+    one_run = inputs[0] / "report" if len(inputs) == 1 and inputs[0].is_dir() else Path("report")
+    print(
+        build_report(analysed, out or one_run, kinds=kinds, against_paper=against is not None).html
+    )
 
 
-def write_report(run: "RunDir", out: Path | None = None) -> None:
-    """Make the report and say where it is."""
+def write_report(run: "RunDir") -> None:
+    """Make the report of a run that has just ended and say where it is."""
     from lars_sweep.cli.talk import say
     from lars_sweep.report import report_run
 
     say("writing the report")
-    print(report_run(run, out or run.report))
+    print(report_run(run, run.report))

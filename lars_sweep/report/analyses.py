@@ -62,8 +62,8 @@ def analyse_source(source: Source, options: FitOptions) -> Analysis:
 
 
 def parse_kinds(text: str | None) -> tuple[str, ...]:
-    """``lr-interval,batch`` as kinds in their usual order; all of them for None and ``all``."""
-    named = {name.strip() for name in (text or "all").split(",")}
+    """``lr-interval,batch`` as kinds in their usual order; all for None and ``all``, none for ""."""
+    named = {name.strip() for name in ("all" if text is None else text).split(",")} - {""}
     unknown = named - {*KINDS, "all"}
     if unknown:
         raise SpecError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,13 @@ from lars_sweep.errors import RunError
 from lars_sweep.fit.analysis import Analysis, FitOptions
 from lars_sweep.outcomes.tables import arrow_schema
 from lars_sweep.report import canvas, tables, verdicts
+from lars_sweep.report.against import compare_with_paper
 from lars_sweep.report.analyses import DEFAULT_DELTA, analyse_source
 from lars_sweep.report.evidence import Evidence
-from lars_sweep.report.inputs import Source, completed, read_source
+from lars_sweep.report.exports import export_files
+from lars_sweep.report.inputs import Source, completed, read_source, to_rows
 from lars_sweep.report.kinds import sections_of
+from lars_sweep.report.kinds.against import against_section
 from lars_sweep.report.labels import protocol_label
 from lars_sweep.report.observations import RUN, observe
 from lars_sweep.report.page import Picture, render_page, to_image
@@ -46,6 +50,8 @@ class ReportPaths:
     """Figure name → its files; a figure that the data cannot fill is absent."""
     tables: tuple[Path, ...]
     """CSV files at full precision."""
+    exports: tuple[Path, ...] = ()
+    """``fits.json``, CSV per fit, Markdown and LaTeX tables in the paper's layout."""
 
 
 def report_run(run: RunDir, out_dir: Path) -> Path:
@@ -61,7 +67,11 @@ def report_run(run: RunDir, out_dir: Path) -> Path:
 
 
 def build_report(
-    analysed: Sequence[tuple[Source, Analysis]], out_dir: Path, *, kinds: Sequence[str] = ("all",)
+    analysed: Sequence[tuple[Source, Analysis]],
+    out_dir: Path,
+    *,
+    kinds: Sequence[str] = ("all",),
+    against_paper: bool = False,
 ) -> ReportPaths:
     """Write the report of some runs or tables; the same input gives the same bytes.
 
@@ -71,9 +81,11 @@ def build_report(
         out_dir: made if absent; files of an earlier report in it are replaced.
         kinds: the sections of the page, as `kinds.SECTIONS` names them; ``all`` for every one. A
             question that an analysis was not asked has a section that says so.
+        against_paper: add a section that sets the outcomes beside the paper's tables.
 
     Returns:
-        The paths written: ``report.html``, PNG, SVG, PDF and CSV of each figure, CSV of each table.
+        The paths written: ``report.html``, PNG, SVG, PDF and CSV of each figure, CSV of each
+        table, ``fits.json`` and the files of `exports.export_files`.
 
     Raises:
         SpecError: an unknown kind.
@@ -93,6 +105,9 @@ def build_report(
         fixture="; ".join(sorted({source.fixture for source in sources} - {""})),
     )
     sections = sections_of(evidence, kinds)
+    if against_paper:
+        comparisons = {s.label: compare_with_paper(a, to_rows(s.outcomes)) for s, a in analysed}
+        sections.append(against_section(comparisons))
     facts = provenance_facts(outcomes, _given(sources), protocol_label(observations))
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -101,7 +116,12 @@ def build_report(
             f"{out_dir}: the report's directory cannot be made: {error.strerror}; name another "
             "with --out"
         ) from error
-    return _write(evidence, sections, facts, out_dir)
+    exports = export_files({source.label: analysis for source, analysis in analysed})
+    for name, content in exports.items():
+        (out_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        _publish(out_dir / name, content)
+    written = _write(evidence, sections, facts, out_dir)
+    return dataclasses.replace(written, exports=tuple(out_dir / name for name in exports))
 
 
 def _together(parts: Sequence[tuple[str, pa.Table]]) -> pa.Table | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from lars_sweep.fit.analysis import Analysis, Chosen, Entry
 from lars_sweep.fit.answers import Answer, Interval, to_jsonable
 from lars_sweep.fit.engine import CurveFit
-from lars_sweep.report.fit_tables import FitTable, Value, fit_tables
+from lars_sweep.report.fit_tables import FitTable, Record, Value, fit_tables
 from lars_sweep.report.labels import batch_label
 
 FITS_VERSION = 1
@@ -86,10 +86,7 @@ _ANSWERS = re.compile("_(low|high|kind)$")
 
 def table_csv(table: FitTable) -> bytes:
     """One table at full precision; an answer is value, limits and kind in columns of their own."""
-    flat = [
-        {name: text for column, value in record.items() for name, text in _flat(column, value)}
-        for record in table.records
-    ]
+    flat = [flat_record(record) for record in table.records]
     order = {name: i for i, name in enumerate(table.columns)}
     names = list(dict.fromkeys(name for record in flat for name in record))
     names.sort(key=lambda name: order.get(name, order.get(_ANSWERS.sub("", name), 0)))
@@ -98,6 +95,11 @@ def table_csv(table: FitTable) -> bytes:
     writer.writeheader()
     writer.writerows(flat)
     return text.getvalue().encode("utf-8")
+
+
+def flat_record(record: Record) -> dict[str, str]:
+    """A record as the columns and texts of a CSV file."""
+    return {name: text for column, value in record.items() for name, text in _flat(column, value)}
 
 
 def _flat(column: str, value: Value) -> Iterable[tuple[str, str]]:
@@ -257,13 +259,13 @@ def _escaped(text: str) -> str:
 
 
 def export_files(analyses: Mapping[str, Analysis]) -> dict[str, bytes]:
-    """File name → content of everything above; names carry the run where there are several."""
+    """Path → content of everything above; paths carry the run where there are several."""
     files = {"fits.json": fits_json(analyses)}
     for run, analysis in analyses.items():
-        before = f"{_word(run)}-" if len(analyses) > 1 else ""
+        folder = f"fits/{_word(run)}" if len(analyses) > 1 else "fits"
         for table in fit_tables(analysis):
-            files[f"{before}{table.name}.csv"] = table_csv(table)
+            files[f"{folder}/{table.name}.csv"] = table_csv(table)
         for paper in paper_tables(analysis):
-            files[f"{before}{paper.name}.md"] = paper.markdown()
-            files[f"{before}{paper.name}.tex"] = paper.latex()
+            files[f"{folder}/{paper.name}.md"] = paper.markdown()
+            files[f"{folder}/{paper.name}.tex"] = paper.latex()
     return files
