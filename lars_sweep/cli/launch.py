@@ -115,7 +115,7 @@ def _preview(
 
     chosen = load_profile(profile)
     print_table(
-        ("stratum", "batch", "nodes", "ranks/node", "micro-batch", "accumulation", "idle ranks"),
+        ("stratum", "batch", "nodes", "ranks/node", "micro", "accum", "idle"),
         [
             (x.stratum, x.global_batch, x.nodes, x.ranks_per_node, x.micro_batch, x.accumulation,
              x.idle_ranks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -19,6 +20,15 @@ from lars_sweep.errors import RunError
 if TYPE_CHECKING:
     from lars_sweep.rundir.layout import RunDir
 
+HEADS = {
+    "running": "run",
+    "interrupted": "interr",
+    "diverged": "div",
+    "pruned": "pruned",
+    "failed": "failed",
+    "waiting": "wait",
+}
+"""State of trials → head of its column, which is left out where no trial is in it."""
 REFRESH_S = 1.0
 LOG_LINE_S = 15.0
 
@@ -82,32 +92,48 @@ def line_of(status: RunStatus) -> str:
     return ", ".join(parts)
 
 
+def states_of(status: RunStatus) -> list[str]:
+    """The states, beside ok, that some trial is in."""
+    return [state for state in HEADS if status.count(state)]
+
+
+def details_of(status: RunStatus) -> Iterator[str]:
+    """Workers, SLURM's jobs, what was interrupted, and what a user should know or do."""
+    workers = [f"{status.workers_alive} alive", f"{status.workers_lost} lost"]
+    if status.workers_starting and not status.stopping:
+        workers.insert(1, f"{status.workers_starting} on their way")
+    yield f"workers: {', '.join(workers)}{'; stopping' if status.stopping else ''}"
+    jobs = f"jobs {duration(status.jobs_age_s)} ago"
+    for name, counts in ((jobs, status.jobs), ("interrupted", status.interrupted_by)):
+        if counts:
+            yield f"{name}: {', '.join(f'{count} {what}' for what, count in counts.items())}"
+    yield from status.notes
+
+
 def screen_of(status: RunStatus) -> Group:
     """The run on one screen, for 80 columns and more."""
+    states = [state for state in states_of(status) if state != "waiting"]
     table = Table(box=None, padding=(0, 1), expand=True)
     table.add_column("stratum", no_wrap=True, ratio=1, overflow="ellipsis")
-    for name in ("done", "run", "div", "fail", "best val"):
+    for name in ("done", *(HEADS[state] for state in states), "best val"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", width=12)
     for line in status.strata:
-        table.add_row(*_cells(line))
-    head = Text.assemble(
-        (status.sweep, "bold"), f"  {status.run_id}  ",
-        f"{status.workers_alive} workers",
-        (f"  {status.workers_lost} lost", "red") if status.workers_lost else "",
-        ("  stopping", "yellow") if status.stopping else "",
-    )  # fmt: skip
-    return Group(head, table, Text(line_of(status), style="bold"))
+        table.add_row(*_cells(line, states))
+    head = Text.assemble((status.sweep, "bold"), f"  {status.run_id}")
+    details = Text("\n".join(details_of(status)))
+    return Group(head, table, Text(line_of(status), style="bold"), details)
 
 
-def _cells(line: StratumStatus) -> list[str | Text | ProgressBar]:
+def _cells(line: StratumStatus, states: Sequence[str]) -> list[str | Text | ProgressBar]:
     best = "" if line.best_accuracy_val is None else f"{line.best_accuracy_val:.1f}"
     return [
         line.stratum,
         f"{line.finished}/{line.trials}",
-        str(line.running or ""),
-        Text(str(line.diverged or ""), style="yellow"),
-        Text(str(line.failed or ""), style="red"),
+        *(Text(str(getattr(line, state) or ""), style=_STYLES.get(state, "")) for state in states),
         best,
         ProgressBar(total=line.trials, completed=line.finished, width=12),
     ]
+
+
+_STYLES = {"diverged": "yellow", "interrupted": "yellow", "failed": "red"}

@@ -71,6 +71,8 @@ class RunStatus:
     """Why interrupted trials are: cause → how many."""
     jobs: Mapping[str, int] = field(default_factory=dict)
     """SLURM's jobs of the run: state, with the reason in brackets → how many."""
+    jobs_age_s: float | None = None
+    """How old that is: SLURM is asked once a minute."""
     notes: Sequence[str] = ()
     """What a user should know or do."""
 
@@ -123,6 +125,7 @@ def run_status(run: RunDir) -> RunStatus:
         stopping=requests.stop_requested(run),
         interrupted_by=interruptions(run, view, held, interrupted),
         jobs=job_counts(view),
+        jobs_age_s=time.time() - view.asked_at if view.jobs else None,
         notes=tuple(notes(run, view)),
     )
 
