@@ -90,7 +90,7 @@ def bare(contents: list[bytes], pool: ThreadPoolExecutor, numbers: np.random.Gen
         out = np.empty((len(chosen), SIDE, SIDE, 3), dtype=np.uint8)
 
         def decode(position: int, out: Any = out, chosen: Any = chosen) -> None:
-            out[position] = decode_square(contents[chosen[position]], SIDE)
+            decode_square(contents[chosen[position]], SIDE, out[position])
 
         list(pool.map(decode, range(len(chosen))))
     return len(order)

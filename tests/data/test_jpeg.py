@@ -37,6 +37,16 @@ def test_an_image_of_the_right_size_is_not_resized() -> None:
     assert far(decode_square(content, 64), pillow(content)) < 0.6
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("shape", [(64, 64), (60, 70), (1200, 1700)])
+def test_pixels_go_where_they_are_wanted(shape: tuple[int, int], mode: str) -> None:
+    content = jpeg(*shape, mode=mode)
+    batch = np.full((3, 64, 64, 3), 7, dtype=np.uint8)
+    decode_square(content, 64, batch[1])
+    assert np.array_equal(batch[1], decode_square(content, 64))
+    assert np.all(batch[[0, 2]] == 7)
+
+
 @pytest.mark.parametrize("side", [600, 2400])
 def test_a_box_is_that_part_of_the_image(side: int) -> None:
     content = jpeg(side, side + 100)
