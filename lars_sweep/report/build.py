@@ -157,7 +157,8 @@ def _write(
     sweeps = ", ".join(sorted(observations.strata["sweep"].unique())) or "no outcomes"
     lead = verdicts.outcomes_verdict(observations).sentence
     lead = f"{evidence.fixture}. {lead}" if evidence.fixture else lead
-    page = render_page(f"Sweep {sweeps}", lead[:1].upper() + lead[1:], sections, pictures, facts)
+    title = f"Published tables: {sweeps}" if evidence.fixture else f"Sweep {sweeps}"
+    page = render_page(title, lead[:1].upper() + lead[1:], sections, pictures, facts)
     return ReportPaths(
         html=_publish(out_dir / "report.html", page.encode("utf-8")),
         figures=figure_paths,

@@ -103,6 +103,7 @@ def make_canvas(
     legend: Sequence[Line2D | Patch],
     footer: str,
     strip_rows: int = 0,
+    left: float = 0.66,
 ) -> Canvas:
     """An empty figure with one slot per panel, laid out in inches.
 
@@ -113,11 +114,12 @@ def make_canvas(
         legend: handles of the one legend, above the panels.
         footer: what stands below them, wrapped.
         strip_rows: height of the strips for diverged runs, in batches; 0: no strips.
+        left: room for the labels of the y axis, inches.
     """
     columns = max(len(row) for row in rows)
     width = (3.05 if shape == "narrow" else 4.15) if columns > 1 or shape == "narrow" else 6.6
     height, strip = (2.5 if shape == "wide" else 2.2), 0.19 * strip_rows
-    left, right, bottom = 0.66, 0.14, 0.58 + (strip + 0.06 if strip_rows else 0.0)
+    right, bottom = 0.14, 0.58 + (strip + 0.06 if strip_rows else 0.0)
     wrapped = {key: textwrap.fill(text, int(12.5 * width)) for key, text in titles.items()}
     title = 0.14 + 0.17 * max(text.count("\n") + 1 for text in wrapped.values())
     total_width = columns * (left + width + right)

@@ -137,21 +137,21 @@ def _fields(one: Found[T], by_epochs: bool) -> dict[str, object]:
 def _titles(fields: Sequence[Mapping[str, object]]) -> list[tuple[str, str]]:
     """With and without the optimizer: what varies of the first fields, what else tells apart."""
     names = list(dict.fromkeys(name for one in fields for name in one))
-    shown = [n for n in _FIRST if len({repr(one.get(n)) for one in fields}) > 1]
-    shown = ["optimizer", *shown]
+    first = [n for n in _FIRST if len({repr(one.get(n)) for one in fields}) > 1]
+    shown: list[list[str]] = [["optimizer", *first] for _ in fields]
     for name in names:
-        if name in shown:
-            continue
         told: dict[str, set[str]] = {}
-        for one in fields:
-            told.setdefault(repr([one.get(n) for n in shown]), set()).add(repr(one.get(name)))
-        if any(len(values) > 1 for values in told.values()):
-            shown.append(name)
+        prefixes = [repr([one.get(n) for n in shown[i]]) for i, one in enumerate(fields)]
+        for one, prefix in zip(fields, prefixes, strict=True):
+            told.setdefault(prefix, set()).add(repr(one.get(name)))
+        for mine, prefix in zip(shown, prefixes, strict=True):
+            if len(told[prefix]) > 1 and name not in mine:
+                mine.append(name)
     titles = []
-    for one in fields:
-        told = {n: _label(n, one.get(n)) for n in shown}
-        whole = ", ".join(text for text in told.values() if text) or str(one.get("model"))
-        own = [text for n, text in told.items() if n not in _OPTIMIZERS_OWN and text]
+    for one, mine in zip(fields, shown, strict=True):
+        words = {n: _label(n, one.get(n)) for n in mine}
+        whole = ", ".join(text for text in words.values() if text) or str(one.get("model"))
+        own = [text for n, text in words.items() if n not in _OPTIMIZERS_OWN and text]
         titles.append((whole, ", ".join(own)))
     return titles
 

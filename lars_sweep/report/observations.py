@@ -96,7 +96,7 @@ def observe(outcomes: pa.Table, curves: pa.Table) -> Observations:
     rows = rows.merge(order, on=list(panel_fields), how="left", validate="m:1")
     trials = _trials(rows[rows["status"] != "failed"], search)
     points = _points(trials, search)
-    strata = _strata(rows, points, search)
+    strata = _strata(rows, points, search, panel_fields)
     chosen = trials["point_id"].isin(strata["point_id"].dropna())
     trials = trials.assign(chosen=chosen)
     return Observations(
@@ -214,9 +214,12 @@ def _points(trials: pd.DataFrame, search: Sequence[str]) -> pd.DataFrame:
     ).reset_index()
 
 
-def _strata(rows: pd.DataFrame, points: pd.DataFrame, search: Sequence[str]) -> pd.DataFrame:
+def _strata(
+    rows: pd.DataFrame, points: pd.DataFrame, search: Sequence[str], fields: Sequence[str]
+) -> pd.DataFrame:
     groups = rows.groupby(list(STRATUM), sort=True)
-    strata = groups[["panel", "row", "global_batch", *PANEL_BASE]].first()
+    extra = [name for name in fields if name not in (*PANEL_BASE, *STRATUM)]
+    strata = groups[["panel", "row", "global_batch", *PANEL_BASE, *extra]].first()
     strata["trials"] = groups.size()
     for status in ("ok", "diverged", "pruned", "failed"):
         strata[status] = (rows["status"] == status).groupby([rows[n] for n in STRATUM]).sum()

@@ -15,6 +15,8 @@ from lars_sweep.report.canvas import to_svg
 from lars_sweep.report.sections import Section
 
 CSS_PIXELS_PER_INCH = 96
+MOST_ROWS = 40
+"""Rows of a table on the page; its CSV file holds all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +73,5 @@ def render_page(
         pictures=pictures,
         facts=facts,
         version=__version__,
+        most_rows=MOST_ROWS,
     )

@@ -159,15 +159,16 @@ def _curve(rng: np.random.Generator, row: dict[str, Any], evaluations: int) -> l
         accuracy = CHANCE + (final - CHANCE) * (1 - np.exp(-5 * share)) + rng.normal(0, 0.4)
         loss = None if row["status"] == "diverged" else 2.35 - accuracy / 41
         paper = row["split"] == "paper"
+        held_out = None if loss is None else loss + 0.12 * share + float(rng.normal(0, 0.01))
         last = share > 0.95 or paper
         rows.append(
             {
                 "trial_id": row["trial_id"], "step": step,
                 "epochs": step * row["global_batch"] / SAMPLES,
                 "lr": row["base_lr"] * (1 - share) ** 2, "train_loss": loss,
-                "train_accuracy": accuracy + 1, "val_loss": None if paper else loss,
+                "train_accuracy": accuracy + 1, "val_loss": None if paper else held_out,
                 "val_accuracy": None if paper else accuracy, "val_top5": None,
-                "test_loss": loss if last else None,
+                "test_loss": held_out if last else None,
                 "test_accuracy": accuracy if last else None, "test_top5": None,
                 "gradient_norm": 1.0, "images_per_s": 21_000.0, "data_wait": 0.01,
                 "memory_gib": 1.2, "wall_s": 40.0 * share,

@@ -179,6 +179,8 @@ def _verdict(evidence: Evidence, found: Sequence[Panel[BatchFinding]]) -> Verdic
             f"from the smallest to the largest batch accuracy changes by {-max(values):.2f} to "
             f"{-min(values):+.2f} points over {len(values)} settings"
         )
+        if all(_last_limits(panel.members[0].found) is None for panel in known):
+            text += ", without intervals: too few replicate seeds"
     return Verdict(sentence(text), tuple(_notes(evidence, known)))
 
 
@@ -186,6 +188,10 @@ def _last_loss(finding: BatchFinding | None) -> float | None:
     if finding is None or not finding.losses:
         return None
     return finding.losses[-1].loss.value
+
+
+def _last_limits(finding: BatchFinding | None) -> Interval | None:
+    return None if finding is None or not finding.losses else finding.losses[-1].loss.interval
 
 
 def _fall(finding: BatchFinding | None) -> str:
@@ -238,7 +244,7 @@ def _notes(evidence: Evidence, known: Sequence[Panel[BatchFinding]]) -> list[str
         if (finding := panel.members[0].found) is not None
         and finding.next_accuracy.value is not None
     ]
-    if ahead:
+    if ahead and len(ahead) <= PANELS_TOLD:
         notes.append(f"One octave outside the data the curve predicts, in %: {some(ahead, 3)}.")
     if any(f is not None and f.steps.noise is None for f in (p.members[0].found for p in known)):
         notes.append("Too few replicate seeds: cell means carry no interval, the size of seed noise "

@@ -41,6 +41,7 @@ def draw_steps_to_target(
         shape,
         legend=legend,
         footer=figure_footer(evidence.observations, evidence.fixture),
+        left=0.82,
     )
     for panel in shown:
         mine = frame[frame["panel"] == panel.number]
@@ -97,6 +98,7 @@ def draw_clock(
         shape,
         legend=legend,
         footer=figure_footer(evidence.observations, evidence.fixture),
+        left=0.82,
     )
     for panel in shown:
         axes, mine = grid.slots[panel.number].main, frame[frame["panel"] == panel.number]

@@ -31,7 +31,8 @@ def epochs_section(evidence: Evidence) -> Section:
     found: list[Panel[EpochsFinding]] = panels(evidence.found("epochs"), by_epochs=False)
     shown = [panel for panel in found if panel.members[0].found is not None][:MOST_PANELS]
     several = [panel for panel in shown if _several_epochs(panel)]
-    over_epochs, over_steps = _frame(evidence, several, "epochs"), _frame(evidence, shown, "steps")
+    over_epochs = _frame(evidence, several, "epochs")
+    over_steps = _frame(evidence, several, "steps")
     drawings = []
     if several:
         drawings.append(
@@ -46,7 +47,6 @@ def epochs_section(evidence: Evidence) -> Section:
                 frame=over_epochs.drop(columns="panel"),
             )
         )
-    if shown:
         drawings.append(
             Drawing(
                 name="accuracy-vs-steps",
@@ -54,8 +54,8 @@ def epochs_section(evidence: Evidence) -> Section:
                 "on one curve.",
                 caption=_CELLS + " One colour per batch; one curve in optimizer steps is fitted "
                 "through all of them (average of the forms exp, hinge², power and exp in "
-                "S/(1 + Bc/B)), here drawn for the middle batch.",
-                draw=lambda shape: draw_steps(evidence, shown, over_steps, shape),
+                "S/(1 + Bc/B)), here drawn at the middle number of epochs.",
+                draw=lambda shape: draw_steps(evidence, several, over_steps, shape),
                 frame=over_steps.drop(columns="panel"),
             )
         )
@@ -123,13 +123,13 @@ def _answer_row(one: EpochsAt, told: EpochsFinding) -> Row:
 
 
 def _over_steps(told: EpochsFinding) -> Iterator[Row]:
+    """The curve at the middle number of epochs, where the batch follows from the steps."""
     fit, cells = told.steps.fit, told.steps.cells
     if not isinstance(fit, StepsFit):
         return
-    batches = np.unique(cells.batch)
-    middle = float(batches[len(batches) // 2])
+    epochs = float(np.sort(cells.epochs)[len(cells) // 2])
     steps = along(float(cells.steps.min()) / 1.15, 2.2 * float(cells.steps.max()), cells.steps)
-    yield from curve_rows(fit, np.full(len(steps), middle), steps * middle / fit.samples)
+    yield from curve_rows(fit, epochs * fit.samples / steps, np.full(len(steps), epochs))
 
 
 # ── the words

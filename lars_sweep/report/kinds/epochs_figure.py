@@ -83,12 +83,13 @@ def _epochs_axis(axes: Axes, epochs: Sequence[float], ends: tuple[float, float])
 def _draw_batches(axes: Axes, mine: pd.DataFrame, evidence: Evidence, x: str) -> None:
     batches = evidence.observations.batches
     colors, markers = canvas.batch_colors(batches), canvas.batch_markers(batches)
-    for batch, rows in mine.groupby("batch"):
+    own = mine if x == "epochs" else mine[mine["what"] != "fit"]  # in steps one curve is for all
+    for batch, rows in own.groupby("batch"):
         color = colors[int(float(str(batch)))]
         seeds, cells, curve = (rows[rows["what"] == name] for name in ("seed", "cell", "fit"))
         draw_dots(axes, *columns(seeds, x, "accuracy"), color)
         at, accuracy, low, high = columns(cells, x, "accuracy", "low", "high")
-        if len(curve) and x == "epochs":
+        if len(curve):
             line = columns(curve, x, "accuracy", "low", "high")
             draw_curve(axes, *line[:2], line[2:], (at.min(), at.max()), color)
         hollow = cells["lr_at_edge"].to_numpy(bool)

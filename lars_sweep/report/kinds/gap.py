@@ -88,6 +88,7 @@ def _draw(
         shape,
         legend=batch_legend(drawn, batches),
         footer=figure_footer(evidence.observations, evidence.fixture),
+        left=0.82,
     )
     for panel in shown:
         axes, mine = grid.slots[panel.number].main, frame[frame["panel"] == panel.number]

@@ -36,6 +36,7 @@ def draw_paths(
     grid = canvas.make_canvas(
         canvas.arrange([(number, number, "") for number in titles], shape), titles, shape,
         legend=legend, footer=figure_footer(evidence.observations, evidence.fixture),
+        left=0.82,
     )  # fmt: skip
     for number, slot in grid.slots.items():
         mine = paths[paths["panel"] == number]
@@ -95,6 +96,7 @@ def draw_edges(evidence: Evidence, edges: pd.DataFrame, shape: Shape) -> Figure:
     grid = canvas.make_canvas(
         canvas.arrange(slots, shape), titles, shape, legend=legend,
         footer=figure_footer(evidence.observations, evidence.fixture),
+        left=0.82,
     )  # fmt: skip
     for number, slot in grid.slots.items():
         axes, mine = slot.main, drawn[drawn["panel"] == number]

@@ -25,14 +25,15 @@ PANELS_TOLD = 3
 def lr_interval_section(evidence: Evidence) -> Section:
     """The good LRs of every batch (the paper's Figure 3)."""
     found = panels(evidence.found("lr_interval"), by_epochs=True)
-    shown = found[:MOST_PANELS]
+    several = [panel for panel in found if any(_lrs(entry) > 1 for entry in panel.members)]
+    shown = several[:MOST_PANELS]
     frame = lr_frame(evidence, shown)
     drawing = Drawing(
         name="accuracy-vs-lr",
         alt=f"Accuracy on {choice_split(evidence.observations)} against base learning rate, one "
         "colour per global batch and one panel per optimizer; bars below show the good LRs, "
         "crosses the diverged ones.",
-        caption=_caption(evidence, found, frame),
+        caption=_caption(evidence, several, frame),
         draw=lambda shape: draw_lr(evidence, shown, frame, shape),
         frame=frame.drop(columns=["panel", "row"]),
     )
@@ -43,6 +44,10 @@ def lr_interval_section(evidence: Evidence) -> Section:
         drawings=() if frame.empty else (drawing,),
         tables=(_table(found), _verdicts_table(found)) if found else (),
     )
+
+
+def _lrs(entry: Entry[LrFinding]) -> int:
+    return 0 if entry.found is None else len(entry.found.interval.verdicts)
 
 
 def _caption(evidence: Evidence, found: Sequence[Panel[LrFinding]], frame: pd.DataFrame) -> str:
@@ -85,12 +90,13 @@ def _verdict(evidence: Evidence, found: Sequence[Panel[LrFinding]]) -> Verdict:
         told = [_panel_words(panel) for panel in found]
         text = f"Good LRs, within {delta}: {'; '.join(told)}"
     else:
-        both = [e.found.interval for e in known if e.found is not None and _bracketed(e.found)]
-        text = f"Good LRs, within {delta}, are bracketed on both sides in {len(both)} of "
-        text += count(len(entries), "setting")
-        widths = [math.log2(w) for w in (_ratio(one) for one in both) if w is not None]
+        both = [e.found for e in known if e.found is not None and _ratio(e.found.interval)]
+        sure = sum(_bracketed(found) for found in both)
+        text = f"Both edges of the good LRs, within {delta}, are known in {len(both)} of "
+        text += f"{count(len(entries), 'setting')}, in {sure} of them with a 95{NBSP}% interval"
+        widths = [math.log2(_ratio(found.interval) or 1.0) for found in both]
         if widths:
-            text += f", where they span {min(widths):.1f} to {max(widths):.1f} octaves"
+            text += f"; the good LRs span {min(widths):.1f} to {max(widths):.1f} octaves"
     return Verdict(sentence(text), tuple(_notes(evidence, found)))
 
 
@@ -166,25 +172,27 @@ def _edge(edge: Answer) -> str:
 
 def _notes(evidence: Evidence, found: Sequence[Panel[LrFinding]]) -> list[str]:
     notes = []
-    cannot, add, one_seed = [], [], []
+    reasons: dict[str, list[str]] = {}
+    add, no_sigma = [], []
     for panel in found:
         for entry in panel.members:
             name = f"{panel.title} at batch {batch_label(entry.key.global_batch or 0)}"
             interval = None if entry.found is None else entry.found.interval
             if not _has_edges(entry):
-                cannot.append(f"{name} ({_reason(entry)})")
+                reasons.setdefault(_reason(entry), []).append(name)
             elif interval is not None and interval.sigma is None:
-                one_seed.append(name)
+                no_sigma.append(name)
             if interval is not None and interval.add:
                 add.append(f"{name}: {', '.join(lr_label(lr) for lr in interval.add)}")
-    if cannot:
-        notes.append(f"The data cannot say for {some(cannot, 4)}.")
+    if reasons:
+        told = [f"{some(names, 2)} ({why})" for why, names in sorted(reasons.items())]
+        notes.append(f"The data cannot say for {'; '.join(told)}.")
     if add:
-        notes.append(f"An edge is not bracketed; LRs to add: {'; '.join(add[:6])}"
-                     f"{f'; and {len(add) - 6} more (see the table)' if len(add) > 6 else ''}.")
-    if one_seed:
+        rest = "" if len(add) <= 4 else f"; and {len(add) - 4} more, see the table"
+        notes.append(f"An edge is not bracketed; LRs to add: {'; '.join(add[:4])}{rest}.")
+    if no_sigma:
         notes.append(
-            f"Too few replicate seeds to know the noise: no interval for {some(one_seed, 3)}. Add "
+            f"Too few replicate seeds to know the noise: no interval for {some(no_sigma, 3)}. Add "
             "seeds, or state sigma."
         )
     notes += _width_notes(evidence)
@@ -286,7 +294,7 @@ def _verdicts_table(found: Sequence[Panel[LrFinding]]) -> Table:
     rows, records = [], []
     for panel in found:
         for entry in panel.members:
-            if entry.found is None:
+            if entry.found is None or _lrs(entry) < 2:
                 continue
             for one in entry.found.interval.verdicts:
                 at = one.diverged
@@ -315,7 +323,7 @@ def _verdicts_table(found: Sequence[Panel[LrFinding]]) -> Table:
                 )  # fmt: skip
     return Table(
         name="lr-verdicts",
-        caption="Every LR tried, judged without any curve: in, where it is less than δ behind the "
+        caption="Every LR of a batch that tried several, judged without any curve: in, where it is less than δ behind the "
         "best (simultaneous 95 % interval, multiple comparison with the best); out, where it is "
         "more than δ behind, or divergence has taken over; else undecided.",
         head=("Stratum", "Batch", "LR", "Mean %", "ok", "Diverged", "Pruned", "Behind the best",

@@ -18,7 +18,7 @@ from lars_sweep.report.bands import mean_band
 from lars_sweep.report.evidence import Evidence, Found
 
 Row = dict[str, Any]
-_BAND_POINTS = 9
+_BAND_POINTS = 13
 _CURVE_POINTS = 49
 
 
@@ -82,9 +82,10 @@ def curve_rows(
             reach = [np.where(np.isfinite(side), side, np.nan) - mean[few] for side in limits]
             known = np.isfinite(reach[0]) & np.isfinite(reach[1])
             if np.sum(known) > 1:
-                x = np.arange(len(at), dtype=np.float64)
+                x = np.log(steps)
+                x = x if x[-1] > x[0] else -x
                 low, high = (
-                    mean + PchipInterpolator(few[known], side[known], extrapolate=False)(x)
+                    mean + PchipInterpolator(x[few[known]], side[known], extrapolate=False)(x)
                     for side in reach
                 )
     for i in range(len(at)):
