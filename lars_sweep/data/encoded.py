@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +19,9 @@ _AT_ONCE = 8
 
 class Reader(Protocol):
     """Where the bytes of the files come from."""
+
+    def announce(self, rows: Sequence[int]) -> None:
+        """These rows are about to be read: let the storage begin where that is possible."""
 
     def read(self, row: int) -> bytes:
         """The JPEG file of a row of the index.
@@ -95,9 +98,11 @@ class EncodedSource:
         self, indices: Indices, size: int, decode: Callable[[int, bytes, Images], object]
     ) -> Images:
         out = np.empty((len(indices), size, size, 3), dtype=np.uint8)
+        rows: list[int] = self._rows[indices].tolist()
+        self._reader.announce(rows)
 
         def one(position: int) -> None:
-            row = int(self._rows[indices[position]])
+            row = rows[position]
             file = self._reader.read(row)
             try:
                 decode(position, file, out[position])
