@@ -43,6 +43,7 @@ def analyse_inputs(
                     sigma=sigma,
                     target=target,
                     baseline=baseline,
+                    paired=source.paired,
                     kinds=asked,
                 ),
             ),
@@ -62,7 +63,7 @@ def analyse_source(source: Source, options: FitOptions) -> Analysis:
 
 
 def parse_kinds(text: str | None) -> tuple[str, ...]:
-    """``lr-interval,batch`` as kinds in their usual order; all for None and ``all``, none for ""."""
+    """``lr-interval,batch`` as kinds in their usual order; all for None and all, none for ''."""
     named = {name.strip() for name in ("all" if text is None else text).split(",")} - {""}
     unknown = named - {*KINDS, "all"}
     if unknown:

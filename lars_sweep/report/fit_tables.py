@@ -19,6 +19,7 @@ from lars_sweep.fit.analysis import (
     LayersFinding,
     LrFinding,
     LrScalingFinding,
+    Refused,
     TooLittle,
 )
 from lars_sweep.fit.analysis.entries import T
@@ -132,7 +133,7 @@ def _in_other_units(finding: LrFinding) -> Iterator[Record]:
         ("effective_lr", finding.effective),
         ("base_lr, against the baseline's plateau", finding.versus_baseline),
     ):
-        if isinstance(other, TooLittle):
+        if isinstance(other, (TooLittle, Refused)):
             yield {"unit": unit, "note": other.reason}
         else:
             yield {"unit": unit, "low": other.low, "high": other.high, "note": other.low.reason}

@@ -45,6 +45,8 @@ class Source:
     provenance: Mapping[str, object]
     delta: float | None
     """The sweep file's, None for a file from elsewhere."""
+    paired: bool
+    """Whether all trials of a seed share their random numbers (the sweep file's)."""
     fixture: str
     """What to print of published numbers; empty for a run's own."""
 
@@ -89,6 +91,7 @@ def _of_file(
         layers=None,
         provenance=provenance,
         delta=None,
+        paired=False,
         fixture=fixture,
     )
 
@@ -102,6 +105,7 @@ def _of_run(run: RunDir) -> Source:
         layers=_thinned(load_table(run, "layers", LAYER_COLUMNS)),
         provenance={"Run id": run.run_id, "Sweep": run.sweep, "Spec hash": run.spec_hash},
         delta=float(spec["protocol"]["delta"]),
+        paired=bool(spec["seeds"]["paired"]),
         fixture="",
     )
 
@@ -238,6 +242,7 @@ def pooled(sources: Sequence[Source], delta: float | None = None) -> Source:
         layers=joined(layers) if layers else None,
         provenance={source.label: dict(source.provenance) for source in sources},
         delta=next(iter(deltas), None),
+        paired=all(source.paired for source in sources),
         fixture="; ".join(sorted({source.fixture for source in sources} - {""})),
     )
 

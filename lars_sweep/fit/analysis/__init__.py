@@ -15,7 +15,7 @@ from lars_sweep.fit.analysis.curves_in_steps import (
     Target,
 )
 from lars_sweep.fit.analysis.entries import Entry, Key, Missing, Refused, Scalar, TooLittle
-from lars_sweep.fit.analysis.learning_rates import BaselineLr, EffectiveLr, LrFinding
+from lars_sweep.fit.analysis.learning_rates import EffectiveLr, LrFinding
 from lars_sweep.fit.analysis.losses import GapFinding, MatchedGap
 from lars_sweep.fit.analysis.norms import LayersFinding
 from lars_sweep.fit.analysis.options import KINDS, FitOptions
@@ -24,7 +24,6 @@ from lars_sweep.fit.analysis.scaling import LrScalingFinding
 __all__ = [
     "KINDS",
     "Analysis",
-    "BaselineLr",
     "BatchFinding",
     "Chosen",
     "Contrast",

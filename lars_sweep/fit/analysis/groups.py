@@ -69,7 +69,7 @@ def split(rows: Rows) -> tuple[Group, ...]:
     """
     for name in MINIMUM_COLUMNS:
         rows[name]  # raises, with the columns that there are
-    present = rows.where(rows.status != "failed")
+    present = _ordered(rows.where(rows.status != "failed"))
     hard = [name for name in CONDITIONS if name in rows and name not in (*_VARIED, *FOLLOWING)]
     followers = [name for name in FOLLOWING if name in rows]
     found: list[tuple[Conditions, tuple[str, ...], Rows]] = []
@@ -89,6 +89,12 @@ def split(rows: Rows) -> tuple[Group, ...]:
         )
         for conditions, pooled, inner in found
     )
+
+
+def _ordered(rows: Rows) -> Rows:
+    """Rows in an order that their content decides, so that no sum depends on that of the table."""
+    names = ("accuracy", "seed", "base_lr", "epochs", "global_batch")
+    return rows.where(np.lexsort([rows.floats(name) for name in names if name in rows]))
 
 
 def rivals(groups: Iterable[Group]) -> Iterator[tuple[Group, Group | TooLittle]]:

@@ -14,6 +14,7 @@ from lars_sweep.fit.analysis.entries import Entry, Missing, TooLittle, attempt
 from lars_sweep.fit.analysis.groups import Group, choice_metric
 from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
+from lars_sweep.fit.baseline import BaselineInterval, against_baseline
 from lars_sweep.fit.cells import cells
 from lars_sweep.fit.divergence import isotonic, takeover_deviance
 from lars_sweep.fit.lr_interval import LrInterval, lr_interval, width_ratio
@@ -41,18 +42,6 @@ class EffectiveLr:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BaselineLr:
-    """LRs that stay within delta of the *baseline batch's* plateau, not of the batch's own."""
-
-    batch: int
-    plateau: float
-    """Of the baseline, percent."""
-    low: Answer
-    """Without interval: the baseline's own error is in no tested interval."""
-    high: Answer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LrFinding:
     """Which LRs are good at one batch and number of epochs."""
 
@@ -65,7 +54,8 @@ class LrFinding:
     gamma_eta: LrInterval | TooLittle
     """In γ0 η."""
     effective: EffectiveLr | TooLittle
-    versus_baseline: BaselineLr | TooLittle
+    versus_baseline: BaselineInterval | Missing
+    """LRs that keep up with the baseline batch's plateau, in nominal LR."""
     takeover: Answer
     """Nominal LR where half of the seeds diverge."""
 
@@ -109,7 +99,13 @@ def _interval(
         return TooLittle("no row states its base_lr")
     return attempt(
         lambda: lr_interval(
-            usable, options.delta, batch=batch, epochs=epochs, metric=metric, sigma=options.sigma
+            usable,
+            options.delta,
+            batch=batch,
+            epochs=epochs,
+            metric=metric,
+            sigma=options.sigma,
+            paired=options.paired,
         )
     )
 
@@ -173,44 +169,15 @@ def _versus(
     baseline: LrInterval | TooLittle,
     options: FitOptions,
     metric: str,
-) -> BaselineLr | TooLittle:
+) -> BaselineInterval | Missing:
+    if "lr-interval" not in options.kinds:
+        return TooLittle("not asked for")  # it takes three more fits
     if isinstance(baseline, TooLittle):
         return baseline
-    own, height = interval.plateau.value, baseline.plateau.value
-    if own is None or height is None:
-        return TooLittle("no plateau is fitted at this batch")
-    if baseline is interval:
-        return BaselineLr(
-            batch=interval.global_batch,
-            plateau=height,
-            low=_bare(interval.low),
-            high=_bare(interval.high),
-        )
-    room = own - height + options.delta
-    if room <= 0:
-        reason = f"even the plateau lies {height - own:.2g} points below that of the baseline"
-        none = Answer(kind=Kind.CANNOT, reason=reason)
-        return BaselineLr(batch=baseline.global_batch, plateau=height, low=none, high=none)
     usable = rows.where(rows.floats("base_lr") > 0)
-    cut = lr_interval(
-        usable,
-        room,
-        batch=interval.global_batch,
-        epochs=interval.epochs,
-        metric=metric,
-        sigma=options.sigma,
+    return attempt(
+        lambda: against_baseline(usable, interval, baseline, metric=metric, paired=options.paired)
     )
-    return BaselineLr(
-        batch=baseline.global_batch, plateau=height, low=_bare(cut.low), high=_bare(cut.high)
-    )
-
-
-def _bare(edge: Answer) -> Answer:
-    """An edge without its interval."""
-    if edge.value is None:
-        return Answer(kind=edge.kind, reason=edge.reason)
-    reason = "the plateaus' own errors are not in it: no interval"
-    return Answer(kind=Kind.NO_SIGMA, value=edge.value, reason=reason)
 
 
 def takeover(rows: Rows) -> Answer:
