@@ -23,12 +23,13 @@ slurm-demo: $(SETUP)  ## A sweep on a SLURM cluster of 4 virtual nodes, DDP over
 		--set space.epochs=2 --set seeds.count=1 --set 'space.global_batch=[256,512]' --wait; \
 		status=$$?; slurm/devcluster/down --wipe; exit $$status
 
-test: $(SETUP_DEV)    ## Linters, types, layers and all tests but the long ones
+test: $(SETUP_DEV)    ## Linters, types, layers and all tests but the long ones (root: it starts clusters)
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest -n 2 --dist loadgroup -m "not long and not gpu and not slurm"
+	@$(MAKE) --no-print-directory test-slurm
 
-test-slurm: $(SETUP_DEV)  ## The tests on the development cluster (root, a quiet machine)
-	@$(BIN)/pytest -n 4 --dist loadgroup -m "slurm and not long"
+test-slurm: $(SETUP_DEV)  ## The tests on development clusters of virtual nodes (root)
+	@$(BIN)/pytest -n 4 --dist worksteal -m "slurm and not long"
 
 test-long: $(SETUP_DEV)  ## The tests that need minutes to hours
 	@$(BIN)/pytest -m long

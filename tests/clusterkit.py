@@ -1,7 +1,7 @@
 """Development clusters for tests: one that all xdist workers share, and some of a test's own.
 
-Nothing here skips: where SLURM is missing the tests fail and say which packages to install. Every
-wait polls quickly and gives up late: a busy machine makes tests slow, not red.
+Where SLURM or root is missing the tests are skipped and say what to install; in CI that is a
+failure. Every wait polls quickly and gives up late: a busy machine makes tests slow, not red.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 import pytest
 from devcluster.cluster import Cluster
-from devcluster.settings import Settings
+from devcluster.settings import DevClusterError, Settings, require_host
 
 from lars_sweep.cluster.jobs import JobState, State
 from lars_sweep.cluster.scheduler import query_jobs
@@ -28,6 +28,15 @@ WAIT_S = 180.0
 
 Take = Callable[[int], "Lab"]
 Own = Callable[..., "Lab"]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A conftest's hook: a machine that carries no cluster is told apart from a broken one."""
+    if item.get_closest_marker("slurm"):
+        try:
+            require_host(Settings().checked())
+        except DevClusterError as error:
+            pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -171,8 +171,7 @@ def wait_finished(run: RunDir, seconds: float = 2 * WAIT_S) -> None:
     wanted = {queued.trial_id for queued in load_plan(run).queue}
     deadline = time.monotonic() + seconds
     while finished(run) < len(wanted):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{finished(run)} of {len(wanted)} done\n{story(run)}")
+        assert time.monotonic() < deadline, f"{finished(run)} of {len(wanted)} done\n{story(run)}"
         time.sleep(0.3)
     assert {row["trial_id"] for row in rows(run)} == wanted
 

@@ -1,5 +1,5 @@
 """Fixtures of the tests that run on the development cluster."""
 
-from clusterkit import accounted, own, take
+from clusterkit import accounted, own, pytest_runtest_setup, take
 
-__all__ = ["accounted", "own", "take"]
+__all__ = ["accounted", "own", "pytest_runtest_setup", "take"]

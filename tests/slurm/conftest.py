@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clusterkit import Lab, Take, accounted, own, take
+from clusterkit import Lab, Take, accounted, own, pytest_runtest_setup, take
 from slurmkit import At, Site
 
-__all__ = ["accounted", "at", "own", "take"]
+__all__ = ["accounted", "at", "own", "pytest_runtest_setup", "take"]
 
 
 @pytest.fixture

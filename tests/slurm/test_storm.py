@@ -28,7 +28,9 @@ from slurmkit import (
     sweep_text,
 )
 
+from lars_sweep.dispatch.slurm import cancel_arrays
 from lars_sweep.errors import SchedulerError
+from lars_sweep.rundir.launches import read_launches
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.workers import Worker
 
@@ -65,7 +67,7 @@ class Storm:
             "rank killed": self.kill,
             "rank stopped": self.stop,
             "task cancelled": self.cancel,
-            "array cancelled": self.cancel_all,
+            "array cancelled": self.cancel_array,
             "requeued": self.requeue,
             "preempted": self.preempt,
             "node down": self.node_down,
@@ -107,9 +109,12 @@ class Storm:
     def cancel(self, victim: Worker) -> None:
         self.cluster.run("scancel", victim.job_id)
 
-    def cancel_all(self, victim: Worker) -> None:
+    def cancel_array(self, victim: Worker) -> None:
         self.cluster.run("scancel", victim.array)
         self.resume()
+
+    def cancel_all(self) -> None:
+        cancel_arrays([array for launch in read_launches(self.run) for array in launch.job_ids])
 
     def requeue(self, victim: Worker) -> None:
         self.cluster.run("scontrol", "requeue", victim.job_id)
@@ -165,7 +170,7 @@ def test_every_trial_is_finished_once_whatever_happens(
     trials: int,
     accidents: int,
 ) -> None:
-    monkeypatch.setenv("LARS_SWEEP_STEP_S", "0.12")
+    monkeypatch.setenv("LARS_SWEEP_STEP_S", "0.3")  # 9 s a trial: enough work for all accidents
     site = at(own(nodes=4))
     site.folder = tmpfs("size=8m")
     run = site.plan(sweep_text(points=trials, steps=30))
@@ -175,16 +180,19 @@ def test_every_trial_is_finished_once_whatever_happens(
     storm.resume()
     began = time.monotonic()
     while storm.counts.total() < accidents and finished(run) < trials:
-        time.sleep(storm.random.uniform(0.2, 1.5 * trials / accidents))
+        time.sleep(storm.random.uniform(0.2, 3))
         storm.strike()
         storm.resume()
+    left = trials - finished(run)
+    monkeypatch.setenv("LARS_SWEEP_STEP_S", "0.02")  # for the workers that come now
+    storm.cancel_all()
     deadline = time.monotonic() + 1200
     while finished(run) < trials:
         assert time.monotonic() < deadline, f"seed {seed}: {finished(run)} done\n{story(run)}"
-        time.sleep(1)
         storm.resume()
+        time.sleep(1)
     table = "\n".join(f"{kind:16} {at_:9} {n}" for (kind, at_), n in sorted(storm.counts.items()))
-    print(f"seed {seed}, {time.monotonic() - began:.0f} s\n{table}")
+    print(f"seed {seed}, {time.monotonic() - began:.0f} s, {left} left after the storm\n{table}")
     assert storm.counts.total() >= accidents * 3 // 4, f"the run was over too soon, seed {seed}"
     assert science(run) == reference(run, tmp_path), f"seed {seed}"
     assert len(rows(run)) == trials
