@@ -141,7 +141,7 @@ def lr_scaling(points: BestLr) -> LrScaling | Answer:
     data = _data(points)
     scores = tuple(_score(form, data, known=points.se is not None) for form in LR_FORMS)
     power, saturating = scores[0].fit, scores[1].fit
-    noise = _noise(power, points)
+    noise = noise_of(power, points)
     alpha = _alpha(power, noise)
     hypotheses = tuple(
         _test(name, value, power, alpha, noise)
@@ -152,7 +152,7 @@ def lr_scaling(points: BestLr) -> LrScaling | Answer:
         points=points,
         forms=scores,
         alpha=alpha,
-        saturation_batch=_saturation(saturating, _noise(saturating, points)),
+        saturation_batch=_saturation(saturating, noise_of(saturating, points)),
         hypotheses=hypotheses,
         best_form=best,
         verdict=_verdict(alpha, hypotheses, best),
@@ -164,7 +164,8 @@ def _data(points: BestLr) -> Data:
     return Data(x=points.batch[:, None], y=np.log(points.lr), weights=weights)
 
 
-def _noise(curve: CurveFit, points: BestLr) -> Noise | None:
+def noise_of(curve: CurveFit, points: BestLr) -> Noise | None:
+    """Noise of log LR: known with the points' errors, else from the curve's residuals, if any."""
     if points.se is not None:
         return Noise(variance=1.0, nu=np.inf, source="replicates")
     spare = len(points.lr) - curve.k
@@ -279,16 +280,3 @@ def pooled_criterion(networks: Sequence[BestLr]) -> dict[str, float]:
         if n > k + 1:
             totals[form.name] = float(n * np.log(rss / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1))
     return totals
-
-
-def lr_at(scaling: LrScaling, batch: float) -> Answer:
-    """The best LR at a batch by the best form; refused beyond one octave outside the data."""
-    tested = scaling.points.batch
-    if batch > 2 * tested.max() or batch < tested.min() / 2:
-        return not_identified("more than an octave outside the batches with a best LR")
-    names = [score.fit.form.name for score in scaling.forms]
-    if scaling.best_form not in names:
-        return not_identified("no form is identified")
-    curve = scaling.forms[names.index(scaling.best_form)].fit
-    value = float(np.exp(curve.predict(np.array([[batch]]))[0]))
-    return Answer(kind=Kind.NO_SIGMA, value=value, reason="prediction of one form")

@@ -62,8 +62,11 @@ class Rows:
     def groups(self, names: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], Rows]]:
         """Rows that agree in some columns, by ascending value; missing values agree, and are last.
 
-        A missing value is None in the key.
+        A missing value is None in the key. Without names all rows are one group.
         """
+        if not names:
+            yield (), self
+            return
         members: dict[tuple[Any, ...], list[int]] = {}
         for index, key in enumerate(zip(*(self[name].tolist() for name in names), strict=True)):
             known = tuple(None if value != value else value for value in key)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lars_sweep.fit.answers import Answer, Kind
-from lars_sweep.fit.best_lr import BestLr, LrScaling, lr_at, lr_scaling, pooled_criterion
+from lars_sweep.fit.best_lr import BestLr, LrScaling, lr_scaling, pooled_criterion
 from lars_sweep.fit.rows import Rows
 
 Loader = Callable[[dict[int, str], str], Rows]
@@ -86,9 +86,6 @@ def test_saturation_is_found_and_bounded() -> None:
     assert found.best_form == "saturating"
     assert 4096 in found.saturation_batch.interval
     assert found.saturation_batch.kind is Kind.BOUNDED
-    inside = lr_at(found, 4096.0)
-    assert inside.value == pytest.approx(10.0, rel=0.1)
-    assert lr_at(found, 4 * BATCHES.max()).kind is Kind.NOT_IDENTIFIED
 
 
 def test_lars_null_is_told_from_saturation_of_the_sgd_kind() -> None:

@@ -257,3 +257,27 @@ def test_without_seeds_there_is_no_invented_precision(constant: bool) -> None:
     assert accuracy_at(found, 1024, 60.0).interval is None
     assert batch_losing(found, 0.5, 60.0).kind in (Kind.NO_SIGMA, Kind.CENSORED_HIGH)
     json.dumps(to_jsonable(accuracy_at(found, 1024, 60.0)), allow_nan=False)
+
+
+def test_a_table_without_learning_rates_has_one_cell_per_batch() -> None:
+    rows = truth_rows_without_lr()
+    found = steps_fit(rows)
+    assert isinstance(found, StepsFit)
+    assert len(found.cells) == len(set(rows["global_batch"].tolist()))
+    assert found.averaged.noise is not None
+    assert found.averaged.noise.source == "replicates"
+
+
+def truth_rows_without_lr() -> Rows:
+    batch = np.repeat([512.0, 1024.0, 2048.0, 4096.0, 8192.0], 3)
+    mean = 70.0 - 30.0 * np.exp(-np.ceil(90 * 50_000 / batch) / 1500.0)
+    noise = np.random.default_rng(0).normal(0.0, 0.2, len(batch))
+    return Rows(
+        {
+            "model": np.full(len(batch), "m"),
+            "global_batch": batch,
+            "epochs": np.full(len(batch), 90.0),
+            "samples": np.full(len(batch), 50_000.0),
+            "accuracy": mean + noise,
+        }
+    )
