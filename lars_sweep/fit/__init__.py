@@ -18,6 +18,8 @@ _HOMES = {
     "best_lrs": "best_lr",
     "lr_at": "predict",
     "lr_scaling": "best_lr",
+    "Collapse": "collapse",
+    "collapse": "collapse",
     "CriticalBatch": "critical_batch",
     "StepsToTarget": "critical_batch",
     "fit_critical_batch": "critical_batch",

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from lars_sweep.fit.answers import Answer, Interval, Kind, estimate, not_identified
+from lars_sweep.fit.answers import Answer, Interval, estimate, not_identified
 from lars_sweep.fit.engine import (
     CurveFit,
     Data,

@@ -7,7 +7,7 @@ inconclusive; equality needs two one-sided tests (TOST) with a margin stated bef
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,7 @@ from lars_sweep.fit.rows import Rows, refuse_mixed
 
 Conclusion = Literal["equivalent", "different", "both", "inconclusive"]
 
+_FEW = "fewer than two seeds a batch"
 MARGIN_SHARE = 0.1
 """Default margin: this share of the small batch's gap."""
 EXPLORATORY_POWER = 0.6
@@ -35,7 +36,7 @@ class GapComparison:
     gap: Answer
     """Mean gap at this batch, nats."""
     difference: Answer
-    """Welch's interval, nats."""
+    """Welch's interval, or that of pairs of seeds, nats."""
     margin: float
     equivalence_p: float | None
     """P value of |difference| >= margin."""
@@ -59,7 +60,7 @@ class GapBand:
 
 
 def final_gaps(
-    rows: Rows, *, margin: float | None = None, pool: Collection[str] = ()
+    rows: Rows, *, margin: float | None = None, pool: Collection[str] = (), paired: bool = False
 ) -> tuple[GapComparison, ...] | Answer:
     """Compare the gap of every batch with that of the smallest.
 
@@ -68,6 +69,8 @@ def final_gaps(
         margin: largest difference that counts as none, nats; 10 % of the small batch's gap if
             absent.
         pool: conditions declared to have no effect.
+        paired: whether a seed had the same random numbers at every batch (``seeds.paired``): then
+            each seed is compared with itself (PROTOCOL.md 17).
 
     Returns:
         One comparison per larger batch, or `not_identified`.
@@ -76,23 +79,52 @@ def final_gaps(
     gaps = rows.floats("test_loss") - rows.floats("train_loss")
     usable = rows.where((rows.status == "ok") & np.isfinite(gaps))
     values = [
-        (float(batch), group.floats("test_loss") - group.floats("train_loss"))
+        (float(batch), _gap_per_seed(group, paired))
         for (batch,), group in usable.groups(("global_batch",))
     ]
     if len(values) < 2:
         return not_identified(f"{len(values)} batches with both losses, 2 needed", "nats")
     reference = values[0][1]
-    limit = MARGIN_SHARE * abs(float(np.mean(reference))) if margin is None else margin
-    return tuple(_compare(batch, gap, reference, limit) for batch, gap in values[1:])
+    middle = float(np.mean(list(reference.values())))
+    limit = MARGIN_SHARE * abs(middle) if margin is None else margin
+    return tuple(_compare(batch, gap, reference, limit, paired) for batch, gap in values[1:])
 
 
-def _compare(batch: float, gap: FloatArray, reference: FloatArray, margin: float) -> GapComparison:
-    difference = float(np.mean(gap) - np.mean(reference))
-    se, nu = _welch(gap, reference)
-    own = _mean_answer(gap)
+def _gap_per_seed(rows: Rows, paired: bool) -> dict[object, float]:
+    """Gap of every run by its seed; where seeds are not paired any key of its own will do."""
+    keys = rows["seed"].tolist() if paired else range(len(rows))
+    gaps = rows.floats("test_loss") - rows.floats("train_loss")
+    return dict(zip(keys, gaps.tolist(), strict=True))
+
+
+def _difference(
+    gap: Mapping[object, float], reference: Mapping[object, float], paired: bool
+) -> tuple[float, float | None, float]:
+    """Mean difference, its standard error (None: unknown) and degrees of freedom."""
+    if paired:
+        both = np.array([gap[seed] - reference[seed] for seed in gap if seed in reference])
+        if len(both) < 2 or np.ptp(both) == 0:
+            return float(np.mean(both)) if len(both) else np.nan, None, 0.0
+        return float(np.mean(both)), float(stats.sem(both)), len(both) - 1.0
+    mine, theirs = (np.array(list(values.values())) for values in (gap, reference))
+    return float(np.mean(mine) - np.mean(theirs)), *_welch(mine, theirs)
+
+
+def _compare(
+    batch: float,
+    gap: Mapping[object, float],
+    reference: Mapping[object, float],
+    margin: float,
+    paired: bool,
+) -> GapComparison:
+    difference, se, nu = _difference(gap, reference, paired)
+    own = _mean_answer(np.array(list(gap.values())))
     if se is None:
         answer = Answer(
-            kind=Kind.NO_SIGMA, value=difference, unit="nats", reason="fewer than two seeds a batch"
+            kind=Kind.NO_SIGMA,
+            value=difference if np.isfinite(difference) else None,
+            unit="nats",
+            reason="fewer than two seeds in both batches" if paired else _FEW,
         )
         return GapComparison(
             batch=batch,
@@ -224,8 +256,7 @@ def gap_at_matched_train_loss(curves: Rows, small: float, large: float) -> Answe
     difference = float(np.mean(matched[large]) - np.mean(matched[small]))
     se, nu = _welch(matched[large], matched[small])
     if se is None:
-        reason = "fewer than two seeds a batch"
-        return Answer(kind=Kind.NO_SIGMA, value=difference, unit="nats", reason=reason)
+        return Answer(kind=Kind.NO_SIGMA, value=difference, unit="nats", reason=_FEW)
     half = float(stats.t.ppf(0.975, nu)) * se
     interval = Interval(low=difference - half, high=difference + half)
     return Answer(kind=Kind.BOUNDED, value=difference, interval=interval, unit="nats")

@@ -179,3 +179,30 @@ def test_layers_without_a_gradient_have_no_ratio() -> None:
     assert ratio_paths(dead) == ()
     assert predicted_edge(()).kind is Kind.NOT_IDENTIFIED
     assert len(ratio_paths(rows)) == len(rows)
+
+
+def paired_runs(difference: float, shared: float, own: float, seeds: int = 5) -> Rows:
+    """Every seed's luck is the same at both batches."""
+    rows = runs(difference, own, seeds)
+    luck = np.tile(np.random.default_rng(9).normal(0, shared, seeds), 2)
+    loss = rows.floats("test_loss") + luck
+    return Rows({**rows.columns, "test_loss": loss, "seed": np.tile(np.arange(seeds), 2)})
+
+
+def test_paired_seeds_are_compared_with_themselves() -> None:
+    rows = paired_runs(0.2, shared=0.5, own=0.02)
+    (pairs,), (apart,) = final_gaps(rows, paired=True), final_gaps(rows)
+    assert (pairs.conclusion, apart.conclusion) == ("different", "inconclusive")
+    assert pairs.difference.value == pytest.approx(apart.difference.value)
+    assert 0.2 in pairs.difference.interval
+    assert pairs.difference.interval.width < 0.2 * apart.difference.interval.width
+
+
+def test_pairs_that_lost_a_partner_do_not_count() -> None:
+    rows = paired_runs(0.2, shared=0.5, own=0.02)
+    (found,) = final_gaps(rows.where(np.arange(10) != 0), paired=True)
+    assert 0.2 in found.difference.interval
+    alone = rows.where((rows["global_batch"] == 256) == (rows["seed"] < 2))
+    (none,) = final_gaps(alone, paired=True)
+    assert (none.difference.kind, none.difference.value) == (Kind.NO_SIGMA, None)
+    assert none.difference.reason == "fewer than two seeds in both batches"
