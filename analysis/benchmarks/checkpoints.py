@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from measuring import arguments, begin, finish, interleaved, spread, surroundings
+from measuring import Limit, arguments, begin, finish, interleaved, spread, surroundings
 from training_throughput import SMALL, trial_of
 
 from lars_sweep.data import epoch_order
@@ -77,8 +77,7 @@ def of_a_trial(threads: int, seconds: float, scratch: Path) -> dict[str, Any]:
         "checkpoints": len(spent),
         "checkpoint_mb": round(max(p.stat().st_size for p in scratch.glob("*.pt")) / 1e6, 1),
         "checkpoint_s": spread(spent),
-        "share_percent": round(100 * sum(spent) / wall, 3),
-        "share_percent_at_one_per_epoch": round(100 * sum(spent) / len(spent) * EPOCHS / wall, 3),
+        "share_percent": round(100 * sum(spent) / len(spent) * EPOCHS / wall, 3),
     }
 
 
@@ -123,7 +122,11 @@ def main() -> None:
                 "seconds": spread([value / 1e3 for value in times]),
             },
         }
-    finish(options, __file__, result)
+    limits = [
+        Limit("share of the trial, percent", result["trial"]["share_percent"], at_most=2),
+        Limit("order, seconds", result["epoch_order"]["seconds"]["median"], at_most=0.5),
+    ]
+    finish(options, __file__, result, limits)
 
 
 if __name__ == "__main__":

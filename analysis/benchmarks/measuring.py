@@ -1,15 +1,21 @@
-"""What the benchmark scripts share: interleaved timing, ratios of one run, the result file."""
+"""What the benchmark scripts share: interleaved timing, ratios of one run, limits, the result file.
+
+A script ends with status 1 if a number is beyond its limit; the result file says which.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -38,15 +44,36 @@ def begin(options: argparse.Namespace) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A number of the result that must not be beyond a bound."""
+
+    name: str
+    value: float
+    at_most: float = math.inf
+    at_least: float = -math.inf
+
+    @property
+    def bound(self) -> str:
+        """As it is printed."""
+        above = f">= {self.at_least}" if math.isfinite(self.at_least) else ""
+        return above or f"<= {self.at_most}"
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is kept; a number that is none keeps no limit."""
+        return self.at_least <= self.value <= self.at_most
+
+
 def surroundings(device: torch.device, packages: Sequence[str] = ("torch", "numpy")) -> Any:
-    """Device, load and versions, for the head of a result."""
+    """Device, load and versions: the head of a result."""
     found = {}
     for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = None
-    return {
+    machine = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -54,6 +81,7 @@ def surroundings(device: torch.device, packages: Sequence[str] = ("torch", "nump
         "python": platform.python_version(),
         "versions": found,
     }
+    return {"machine": machine}
 
 
 def _processor() -> str:
@@ -128,8 +156,14 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def finish(options: argparse.Namespace, script: str, result: dict[str, Any]) -> None:
-    """Print the result; write it unless this was a quick run."""
+def finish(
+    options: argparse.Namespace, script: str, result: dict[str, Any], limits: Sequence[Limit]
+) -> None:
+    """Print the result and end the script; a quick run is not written and may exceed any limit."""
+    result["limits"] = {limit.name: limit.bound for limit in limits}
+    result["exceeded"] = [
+        f"{limit.name}: {limit.value}, not {limit.bound}" for limit in limits if not limit.holds
+    ]
     text = json.dumps(result, indent=2) + "\n"
     print(text, end="")
     if options.quick:
@@ -137,3 +171,4 @@ def finish(options: argparse.Namespace, script: str, result: dict[str, Any]) -> 
     path = options.out or RESULTS / f"{Path(script).stem}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
+    sys.exit(bool(result["exceeded"]))

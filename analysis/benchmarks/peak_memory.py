@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 import torch
-from measuring import arguments, begin, finish, surroundings
+from measuring import Limit, arguments, begin, finish, surroundings
 
 from lars_sweep.train import LARS, build_model
 from lars_sweep.train.models import NETWORKS, training_loss
@@ -77,7 +77,9 @@ def main() -> None:
     for model in result["models"]:
         parameters = sum(p.numel() for p in build_model(model).parameters())
         result["models"][model]["weights_gradients_momentum_mib"] = round(12 * parameters / MIB)
-    finish(options, __file__, result)
+    rows = [row for model in result["models"].values() for row in model.values()]
+    failed = sum(isinstance(row, dict) and "failed" in row for row in rows)
+    finish(options, __file__, result, [Limit("processes that failed", failed, at_most=0)])
 
 
 if __name__ == "__main__":
