@@ -182,8 +182,9 @@ def measure_status(directory: Path, trials: int, rounds: int) -> dict[str, Any]:
 
     class Counting(NoopTrainer):
         def train(self, trial: TrialSpec, control: Control) -> TrialResult:
+            result = super().train(trial, control)
             done.append(trial.trial_id)
-            return super().train(trial, control)
+            return result
 
     enough = len(plan.queue) - 64
     WorkerProcess(
@@ -197,6 +198,7 @@ def measure_status(directory: Path, trials: int, rounds: int) -> dict[str, Any]:
     try:
         submit_workers(run, load_profile(profile(directory, "status")), wanted=64)
         wait(lambda: len(running(run)) == 64, "64 trials to run")
+        time.sleep(10)  # 64 processes have just been started here
         seconds = [timed("status", run.path) for _ in range(rounds)]
         counted = json.loads(command("status", run.path, "--json"))
     finally:
@@ -311,7 +313,7 @@ def measure_overhead(directory: Path, seconds: float) -> dict[str, Any]:
         bare.append(time.perf_counter() - begin)
     wait(lambda: finished(run) == 3, "the last trial", 0.01)
     ends = sorted(load_table(run, "outcomes", ["finished_at"])["finished_at"].to_pylist())
-    whole = [after - before for before, after in itertools.pairwise(ends)]
+    whole = [(after - before).total_seconds() for before, after in itertools.pairwise(ends)]
     return {
         "trial_steps": trial.steps,
         "in_a_job_s": [round(one, 3) for one in whole],
