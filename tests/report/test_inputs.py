@@ -1,0 +1,165 @@
+"""Outcomes from anywhere: what is read, what is refused and why, what is one trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from lars_sweep.errors import OutcomeError, RunError
+from lars_sweep.outcomes.tables import arrow_schema
+from lars_sweep.report.inputs import completed, pooled, read_source, read_sources, to_rows
+
+TABLE = pa.table(
+    {
+        "model": ["net"] * 4,
+        "global_batch": [256, 256, 1024, 1024],
+        "epochs": [10, 10, 10, 10],
+        "samples": [50_000] * 4,
+        "accuracy": [70.5, 70.25, None, 69.0],
+        "base_lr": [0.1, 0.1, 0.2, 0.2],
+        "seed": [0, 1, 0, 1],
+        "status": ["ok", "ok", "failed", "ok"],
+    }
+)
+
+
+def write(path: Path, table: pa.Table = TABLE) -> Path:
+    if path.suffix == ".csv":
+        pyarrow.csv.write_csv(table, path)
+    else:
+        pq.write_table(table, path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".CSV"])
+def test_a_table_is_read_as_it_is(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / "mine.csv") if suffix == ".CSV" else write(tmp_path / f"mine{suffix}")
+    source = read_source(path.rename(path.with_suffix(suffix)))
+    rows = to_rows(source.outcomes)
+    assert (source.label, source.delta, source.curves) == ("mine", None, None)
+    assert rows["global_batch"].tolist() == [256, 256, 1024, 1024]
+    np.testing.assert_array_equal(rows["accuracy"], [70.5, 70.25, np.nan, 69.0])
+    assert rows.status.tolist() == ["ok", "ok", "failed", "ok"]
+
+
+def without(*names: str) -> pa.Table:
+    return TABLE.drop_columns(list(names))
+
+
+def changed(name: str, values: list[object]) -> pa.Table:
+    return TABLE.set_column(TABLE.column_names.index(name), name, pa.array(values))
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (without("samples", "epochs"), "no column epochs, samples; got model, global_batch"),
+        (TABLE.slice(0, 0), "the table has no rows"),
+        (changed("accuracy", ["a", "b", "c", "d"]), "column accuracy: got string; allowed: num"),
+        (changed("accuracy", [0.7, 0.6, 0.5, 0.4]), "got at most 0.7; allowed: percent; multiply"),
+        (changed("accuracy", [70.0, 101.0, 1.0, 2.0]), "got 1 to 101; allowed: percent"),
+        (changed("global_batch", [256, 0, 1, 1]), "column global_batch: .* allowed: above 0"),
+        (changed("epochs", [10, None, 1, 1]), "column epochs: got a row that is empty"),
+        (changed("status", ["ok", "done", "ok", "ok"]), "status: got done; allowed: ok, diverged"),
+    ],
+)
+def test_what_is_no_table_of_outcomes_is_refused(
+    tmp_path: Path, table: pa.Table, message: str
+) -> None:
+    path = write(tmp_path / "bad.parquet", table)
+    with pytest.raises(OutcomeError, match=message) as refused:
+        read_source(path)
+    assert str(path) in str(refused.value)
+
+
+def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
+    table = changed("status", ["ok", "done", "ok", "ok"])
+    index = table.column_names.index("accuracy")
+    table = table.set_column(index, "accuracy", pa.array(["a"] * 4))
+    with pytest.raises(OutcomeError) as refused:
+        read_source(write(tmp_path / "bad.parquet", table))
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def test_files_that_cannot_be_outcomes(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no table")
+    with pytest.raises(OutcomeError, match=r"'\.txt'; allowed: \.parquet, \.csv"):
+        read_source(text)
+    with pytest.raises(OutcomeError, match="there is no such file or run directory"):
+        read_source(tmp_path / "absent.csv")
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1 nothing")
+    with pytest.raises(OutcomeError, match="cannot be read as parquet"):
+        read_source(broken)
+    with pytest.raises(RunError):
+        read_source(tmp_path)
+
+
+def test_a_trial_counts_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = TABLE.append_column("trial_id", pa.array(["a", "b", "c", "a"]))
+    source = read_source(write(tmp_path / "twice.parquet", table))
+    assert source.outcomes["trial_id"].to_pylist() == ["a", "b", "c"]
+    assert "1 rows repeat a trial" in caplog.text
+    again = read_source(write(tmp_path / "again.parquet", table.slice(1, 2)))
+    both = pooled([source, again])
+    assert both.outcomes["trial_id"].to_pylist() == ["a", "b", "c"]
+    assert both.label == "twice + again"
+
+
+def test_labels_tell_inputs_apart(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    paths = [write(tmp_path / "a" / "x.csv"), write(tmp_path / "b" / "x.csv")]
+    labels = [source.label for source in read_sources([*paths, paths[0]])]
+    assert labels == [f"x ({paths[0]})", f"x ({paths[1]})"]
+
+
+def test_columns_without_any_value_say_nothing() -> None:
+    table = TABLE.append_column("accuracy_val", pa.nulls(4, pa.float64()))
+    assert "accuracy_val" not in to_rows(table)
+    unmeasured = changed("accuracy", [None] * 4)
+    assert np.isnan(to_rows(unmeasured).floats("accuracy")).all()
+
+
+def test_a_table_from_elsewhere_is_completed_for_the_figures(tmp_path: Path) -> None:
+    source = read_source(write(tmp_path / "mine.parquet", without("seed", "status")))
+    table = completed(source)
+    assert table.column_names == arrow_schema("outcomes").names
+    assert table["seed"].to_pylist() == [0, 1, 0, 1]
+    assert len(set(table["trial_id"].to_pylist())) == 4
+    assert table["stratum"].unique().to_pylist() == [
+        "model=net global_batch=256 epochs=10 samples=50000",
+        "model=net global_batch=1024 epochs=10 samples=50000",
+    ]
+
+
+# ── the paper's tables
+
+
+def test_the_papers_tables_are_one_input_without_repeats() -> None:
+    source = read_source(Path("paper"))
+    rows = to_rows(source.outcomes)
+    assert "published" in source.fixture
+    # 18 + 10 + 10 + 15 + 7 rows, of which three of Table 5 repeat Tables 3 and 4
+    assert len(rows) == 57
+    assert rows["status"].tolist().count("diverged") == 2
+    longer = rows.where(rows["table"] == "5a")
+    assert set(longer.floats("base_lr")) == {14.0}
+    assert set(rows.where(rows["table"] == "5c")["augmentation"]) == {"extended"}
+
+
+def test_caffes_decay_makes_the_largest_lr_of_googlenet() -> None:
+    rows = to_rows(read_source(Path("paper/table6")).outcomes)
+    peaks = dict(zip(rows["global_batch"].tolist(), rows.floats("lr_peak").tolist(), strict=True))
+    assert [round(peaks[batch], 1) for batch in (4096, 8192, 16384)] == [7.2, 5.8, 4.7]
+
+
+def test_table_2_holds_no_outcomes() -> None:
+    with pytest.raises(OutcomeError, match="holds no accuracies"):
+        read_source(Path("paper/table2"))
