@@ -86,7 +86,8 @@ def _frame(evidence: Evidence, shown: Sequence[Panel[BatchFinding]]) -> pd.DataF
         if isinstance(told.steps.fit, StepsFit):
             batches = [float(row["batch"]) for row in cells]
             x = along(min(batches) / 2**0.25, max(batches) * 2, batches)
-            marks += curve_rows(told.steps.fit, x, np.full(len(x), epochs))
+            line = (x, np.full(len(x), epochs), {"what": "fit"})
+            marks += curve_rows(told.steps.fit, [line])
         about = {"panel": panel.row, "title": panel.row_title, "series": panel.optimizer}
         rows += [about | mark for mark in marks]
     return to_frame(rows)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lars_sweep.fit.analysis.curves_in_steps import EpochsAt, EpochsFinding
 from lars_sweep.fit.answers import Kind
+from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.steps import StepsFit
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Found, Panel, panels
 from lars_sweep.report.kinds.epochs_figure import draw_epochs, draw_steps
@@ -31,8 +33,9 @@ def epochs_section(evidence: Evidence) -> Section:
     found: list[Panel[EpochsFinding]] = panels(evidence.found("epochs"), by_epochs=False)
     shown = [panel for panel in found if panel.members[0].found is not None][:MOST_PANELS]
     several = [panel for panel in shown if _several_epochs(panel)]
-    over_epochs = _frame(evidence, several, "epochs")
-    over_steps = _frame(evidence, several, "steps")
+    frame = _frame(evidence, several)
+    over_epochs = frame[frame["what"] != "fit over steps"]
+    over_steps = frame[(frame["what"] != "fit") & ~frame["what"].str.startswith("target")]
     drawings = []
     if several:
         drawings.append(
@@ -80,9 +83,7 @@ def _several_epochs(panel: Panel[EpochsFinding]) -> bool:
     return told is not None and len(np.unique(told.steps.cells.epochs)) > 1
 
 
-def _frame(
-    evidence: Evidence, shown: Sequence[Panel[EpochsFinding]], over: str
-) -> pd.DataFrame:
+def _frame(evidence: Evidence, shown: Sequence[Panel[EpochsFinding]]) -> pd.DataFrame:
     rows: list[Row] = []
     for panel in shown:
         entry = panel.members[0]
@@ -93,24 +94,30 @@ def _frame(
         cells = list(cell_rows(entry.found.steps))
         for row in cells:
             row["lr_at_edge"] = (int(row["batch"]), float(row["epochs"])) in edges
-        curves = _over_epochs(entry.found) if over == "epochs" else _over_steps(entry.found)
         about = {"panel": panel.number, "title": panel.title, "series": ""}
-        rows += [about | mark for mark in (*seed_rows(evidence, found), *cells, *curves)]
+        marks = (*seed_rows(evidence, found), *cells, *_curves(entry.found))
+        rows += [about | mark for mark in marks]
+        rows += [about | _answer_row(one, entry.found) for one in entry.found.answers]
     return to_frame(rows)
 
 
-def _over_epochs(told: EpochsFinding) -> Iterator[Row]:
-    """A curve per batch, and the epochs to the target."""
-    steps = told.steps
-    if not isinstance(steps.fit, StepsFit):
+def _curves(told: EpochsFinding) -> Iterator[Row]:
+    """A line over epochs per batch, and one over steps at the middle number of epochs."""
+    fit, cells = told.steps.fit, told.steps.cells
+    if not isinstance(fit, StepsFit):
         return
-    batches = np.unique(steps.cells.batch).tolist()
+    batches = np.unique(cells.batch).tolist()
     half = MOST_CURVES // 2
+    lines: list[tuple[FloatArray, FloatArray, dict[str, Any]]] = []
     for batch in batches if len(batches) <= MOST_CURVES else batches[:half] + batches[-half:]:
-        mine = steps.cells.epochs[steps.cells.batch == batch]
-        x = along(float(steps.cells.epochs.min()) / 1.2, 2.0 * float(mine.max()), mine.tolist())
-        yield from curve_rows(steps.fit, np.full(len(x), batch), x)
-    yield from (_answer_row(one, told) for one in told.answers)
+        mine = cells.epochs[cells.batch == batch]
+        x = along(float(cells.epochs.min()) / 1.2, 2.0 * float(mine.max()), mine.tolist())
+        lines.append((np.full(len(x), batch), x, {"what": "fit"}))
+    epochs = float(np.sort(cells.epochs)[len(cells) // 2])
+    steps = along(float(cells.steps.min()) / 1.15, 2.2 * float(cells.steps.max()), cells.steps)
+    at = np.full(len(steps), epochs)
+    lines.append((epochs * fit.samples / steps, at, {"what": "fit over steps"}))
+    yield from curve_rows(fit, lines)
 
 
 def _answer_row(one: EpochsAt, told: EpochsFinding) -> Row:
@@ -120,16 +127,6 @@ def _answer_row(one: EpochsAt, told: EpochsFinding) -> Row:
         "accuracy": told.steps.target.value,
         "low": None if own is None else own.low, "high": None if own is None else own.high,
     }  # fmt: skip
-
-
-def _over_steps(told: EpochsFinding) -> Iterator[Row]:
-    """The curve at the middle number of epochs, where the batch follows from the steps."""
-    fit, cells = told.steps.fit, told.steps.cells
-    if not isinstance(fit, StepsFit):
-        return
-    epochs = float(np.sort(cells.epochs)[len(cells) // 2])
-    steps = along(float(cells.steps.min()) / 1.15, 2.2 * float(cells.steps.max()), cells.steps)
-    yield from curve_rows(fit, epochs * fit.samples / steps, np.full(len(steps), epochs))
 
 
 # ── the words

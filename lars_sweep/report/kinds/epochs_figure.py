@@ -83,8 +83,7 @@ def _epochs_axis(axes: Axes, epochs: Sequence[float], ends: tuple[float, float])
 def _draw_batches(axes: Axes, mine: pd.DataFrame, evidence: Evidence, x: str) -> None:
     batches = evidence.observations.batches
     colors, markers = canvas.batch_colors(batches), canvas.batch_markers(batches)
-    own = mine if x == "epochs" else mine[mine["what"] != "fit"]  # in steps one curve is for all
-    for batch, rows in own.groupby("batch"):
+    for batch, rows in mine[mine["what"] != "fit over steps"].groupby("batch"):
         color = colors[int(float(str(batch)))]
         seeds, cells, curve = (rows[rows["what"] == name] for name in ("seed", "cell", "fit"))
         draw_dots(axes, *columns(seeds, x, "accuracy"), color)
@@ -129,7 +128,7 @@ def draw_steps(
     for panel in shown:
         axes, mine = grid.slots[panel.number].main, frame[frame["panel"] == panel.number]
         _draw_batches(axes, mine, evidence, "steps")
-        cells, curve = (mine[mine["what"] == name] for name in ("cell", "fit"))
+        cells, curve = (mine[mine["what"] == name] for name in ("cell", "fit over steps"))
         low, high = float(cells["steps"].min()), float(cells["steps"].max())
         canvas.steps_axis(axes, low / 1.2, high * (2.2 if len(curve) else 1.2))
         if len(curve):
@@ -150,7 +149,7 @@ def _legend(evidence: Evidence, frame: pd.DataFrame, *, answers: bool) -> list[H
     handles: list[Handle] = [*batch_legend(shown, evidence.observations.batches)]
     if (frame["what"] == "seed").any():
         handles.append(seed_handle())
-    fitted = frame[frame["what"] == "fit"]
+    fitted = frame[frame["what"].str.startswith("fit")]
     if len(fitted):
         handles += fit_handles(band=bool(fitted["low"].notna().any()), outside=True)
     if answers:

@@ -63,36 +63,47 @@ def edge_cells(evidence: Evidence, found: Found[Any]) -> set[tuple[int, float]]:
 
 
 def curve_rows(
-    fit: StepsFit, batch: FloatArray, epochs: FloatArray, *, band: bool = True
+    fit: StepsFit, curves: Sequence[tuple[FloatArray, FloatArray, dict[str, Any]]]
 ) -> Iterator[Row]:
-    """The averaged curve at (batch, epochs) (m,) each, ascending in one; its 95 % band between.
+    """The averaged curve along several lines, with its 95 % band.
 
-    The band is computed at a few of the points and interpolated, smoothly and without overshoot.
+    The band is computed at some points of each line, for all lines at once, and interpolated
+    between them, smoothly and without overshoot.
+
+    Args:
+        fit: the joint fit.
+        curves: batch (m,), epochs (m,) and what else its rows hold, per line; ascending in either.
     """
+    points = [np.stack([e * fit.samples / b, b], axis=-1) for b, e, _ in curves]
+    few = [np.unique(np.linspace(0, len(at) - 1, _BAND_POINTS).astype(int)) for at in points]
+    together = [at[index] for at, index in zip(points, few, strict=True)]
+    limits = mean_band(fit.averaged, np.concatenate(together)) if together else None
+    starts = np.cumsum([0, *map(len, few)])
+    for k, (batch, epochs, about) in enumerate(curves):
+        mean = fit.averaged.predict(points[k])
+        low = high = np.full(len(mean), np.nan)
+        if limits is not None:
+            own = [side[starts[k] : starts[k + 1]] - mean[few[k]] for side in limits]
+            low, high = (mean + side for side in _between(points[k][:, 0], few[k], own))
+        for i in range(len(mean)):
+            yield about | {
+                "batch": batch[i], "epochs": epochs[i], "steps": points[k][i, 0],
+                "accuracy": mean[i], "low": low[i], "high": high[i],
+            }  # fmt: skip
+
+
+def _between(
+    steps: FloatArray, few: np.ndarray, reach: list[FloatArray]
+) -> tuple[FloatArray, FloatArray]:
+    """Distances of both limits from the curve at all steps (m,), NaN outside the known ones."""
     from scipy.interpolate import PchipInterpolator
 
-    steps = epochs * fit.samples / batch  # not rounded up to whole steps: a smooth line
-    at = np.stack([steps, batch], axis=-1)
-    mean = fit.averaged.predict(at)
-    low = high = np.full(len(at), np.nan)
-    if band:
-        few = np.unique(np.linspace(0, len(at) - 1, _BAND_POINTS).astype(int))
-        limits = mean_band(fit.averaged, at[few])
-        if limits is not None:
-            reach = [np.where(np.isfinite(side), side, np.nan) - mean[few] for side in limits]
-            known = np.isfinite(reach[0]) & np.isfinite(reach[1])
-            if np.sum(known) > 1:
-                x = np.log(steps)
-                x = x if x[-1] > x[0] else -x
-                low, high = (
-                    mean + PchipInterpolator(x[few[known]], side[known], extrapolate=False)(x)
-                    for side in reach
-                )
-    for i in range(len(at)):
-        yield {
-            "what": "fit", "batch": batch[i], "epochs": epochs[i], "steps": steps[i],
-            "accuracy": mean[i], "low": low[i], "high": high[i],
-        }  # fmt: skip
+    x = np.log(steps) if steps[-1] > steps[0] else -np.log(steps)
+    known = np.isfinite(reach[0]) & np.isfinite(reach[1])
+    if np.sum(known) < 2:
+        return np.full(len(x), np.nan), np.full(len(x), np.nan)
+    low, high = (PchipInterpolator(x[few[known]], r[known], extrapolate=False)(x) for r in reach)
+    return low, high
 
 
 def along(low: float, high: float, through: Sequence[float]) -> FloatArray:
