@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -36,7 +38,8 @@ def staged(data_dir: Path, stage: str, dataset: str, content_id: str) -> Path:
         logger.warning("data.stage: %s is not set here: reading %s itself", place, data_dir)
         return data_dir
     copy = Path(place) / f"lars-sweep-{content_id}"
-    failed = copy.with_suffix(f".failed-{os.environ.get('SLURM_JOB_ID', '')}")
+    # Not beside the copy: that place may take nothing.
+    failed = Path(tempfile.gettempdir()) / f"{copy.name}.failed-{os.environ.get('SLURM_JOB_ID')}"
     if os.environ.get("SLURM_LOCALID", "0") != "0":
         return copy if _appears(copy, failed) else data_dir
     try:
@@ -45,7 +48,8 @@ def staged(data_dir: Path, stage: str, dataset: str, content_id: str) -> Path:
         return copy
     except (OSError, LarsSweepError) as error:
         logger.warning("no copy of the data in %s (%s): reading %s itself", place, error, data_dir)
-        failed.touch()
+        with contextlib.suppress(OSError):
+            failed.touch()
         return data_dir
 
 
