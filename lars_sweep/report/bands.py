@@ -1,4 +1,4 @@
-"""95 % bands of an averaged curve: the limits of `fit.average.prediction`, at many points at once."""
+"""95 % bands of an averaged curve: the limits of `average.prediction`, at many points at once."""
 
 from __future__ import annotations
 

@@ -166,4 +166,9 @@ def _order(fields: Mapping[str, object]) -> tuple[object, ...]:
     optimizer = str(fields.get("optimizer"))
     rank = OPTIMIZER_ORDER.index(optimizer) if optimizer in OPTIMIZER_ORDER else 99
     rest = [fields.get(n) for n in (*_FIRST, *sorted(set(fields) - {*_FIRST, "optimizer"}))]
-    return (*((v is None, isinstance(v, str), v) for v in rest[:4]), rank, optimizer, repr(rest[4:]))
+    return (
+        *((v is None, isinstance(v, str), v) for v in rest[:4]),
+        rank,
+        optimizer,
+        repr(rest[4:]),
+    )

@@ -160,12 +160,7 @@ def fit_handles(*, band: bool, outside: bool) -> list[Handle]:
 
 
 def good_lr_handles(*, inner: bool) -> list[Handle]:
-    """Legend entries of `draw_good_lrs`; ``inner``: some interval has a part that is surely good."""
+    """Legend entries of `draw_good_lrs`; ``inner``: some LRs are surely good."""
     light = Line2D([], [], color=MUTED, alpha=0.35, linewidth=6.5, label="not excluded")
     dark = Line2D([], [], color=MUTED, linewidth=3.2, label="surely good LRs")
     return [dark, light] if inner else [light]
-
-
-def reference_handle(label: str, style: str | tuple[int, tuple[int, ...]], color: str = INK) -> Line2D:
-    """Legend entry of a reference line."""
-    return Line2D([], [], color=color, linewidth=1.1, linestyle=style, label=label)

@@ -39,12 +39,6 @@ def spread_label(mean: float, sd: float) -> str:
     return f"{mean:.2f}" if math.isnan(sd) else f"{mean:.2f} ± {sd:.2f}"
 
 
-def accuracy_label(mean: float, sd: float, n: float) -> str:
-    """Mean ± standard deviation over seeds, never without n: ``97.12 ± 0.21 % (n = 5)``."""
-    text = f"{spread_label(mean, sd)} % (n = {int(n)})"
-    return text.replace(" ", NBSP).replace(f"{NBSP}(", " (")
-
-
 def count(n: int, noun: str) -> str:
     """``1 trial``, ``2 trials``, ``1,200 batches``."""
     plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
@@ -107,10 +101,3 @@ def protocol_label(observations: Observations) -> str:
 def choice_split(observations: Observations) -> str:
     """The split that choices look at."""
     return {"held_out": "val", "paper": "test"}.get(observations.protocol, "val or test")
-
-
-def row_labels(observations: Observations) -> dict[int, str]:
-    """Row → what tells it from the others, the optimizer apart; empty for an only row."""
-    strata = observations.strata.drop_duplicates("row").assign(panel=lambda frame: frame["row"])
-    fields = [name for name in observations.panel_fields if name != "optimizer"]
-    return panel_labels(strata, fields)

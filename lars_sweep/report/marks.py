@@ -25,39 +25,6 @@ class Style(TypedDict):
     markers: dict[Any, str]
 
 
-def draw_seeds(axes: Axes, trials: pd.DataFrame, x: str, y: str, hue: str, style: Style) -> None:
-    """Single seeds as small pale dots."""
-    if trials.empty:  # seaborn warns of a palette without values
-        return
-    sns.scatterplot(
-        data=trials, x=x, y=y, hue=hue, palette=style["palette"], ax=axes, legend=False,
-        s=13, alpha=0.5, linewidth=0, zorder=2,
-    )  # fmt: skip
-
-
-def draw_joins(axes: Axes, means: pd.DataFrame, x: str, y: str, hue: str, style: Style) -> None:
-    """Lines from mean to mean, within a colour: a guide for the eye, no fit."""
-    if means.empty:
-        return
-    sns.lineplot(
-        data=means, x=x, y=y, hue=hue, palette=style["palette"], ax=axes, legend=False,
-        estimator=None, linewidth=1.2, alpha=0.8, zorder=1,
-    )  # fmt: skip
-
-
-def draw_means(
-    axes: Axes, means: pd.DataFrame, x: str, y: str, hue: str, style: Style, *, hollow: bool = False
-) -> None:
-    """Means as markers, a colour and a shape per value of the hue column."""
-    for key, mine in means.groupby(hue):
-        color = style["palette"][key]
-        axes.scatter(
-            mine[x], mine[y], s=36, marker=style["markers"][key], zorder=3,
-            color="white" if hollow else color, edgecolors=color if hollow else "white",
-            linewidths=1.3 if hollow else 0.6,
-        )  # fmt: skip
-
-
 def draw_over_time(axes: Axes, curves: pd.DataFrame, y: str, style: Style) -> None:
     """Trials over epochs, a colour per batch: seeds thin, their mean thick."""
     drawn = curves[np.isfinite(curves[y])]

@@ -110,18 +110,6 @@ def observe(outcomes: pa.Table, curves: pa.Table) -> Observations:
     )
 
 
-def epochs_strata(observations: Observations) -> pd.DataFrame:
-    """Strata with a chosen point whose batch was also run at other epochs; panels renumbered."""
-    strata = observations.strata.dropna(subset="point_id").copy()
-    rest = [name for name in observations.panel_fields if name != "epochs"]
-    lines = strata.groupby([*rest, "global_batch"], dropna=False)["epochs"]
-    several = strata[lines.transform("nunique") > 1].copy()
-    several["panel"] = several.groupby(rest, dropna=False, sort=False).ngroup()
-    rows = [name for name in rest if name != "optimizer"]
-    several["row"] = several.groupby(rows, dropna=False, sort=False).ngroup()
-    return several
-
-
 def rows_of(frame: pd.DataFrame) -> list[Any]:
     """The rows as named tuples; their fields are the columns, which no type checker can know."""
     return list(frame.itertuples())

@@ -8,13 +8,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from lars_sweep.fit.analysis import FitOptions
 from lars_sweep.outcomes.loose import Outcome
 from lars_sweep.outcomes.tables import TableName, arrow_schema, to_table
+from lars_sweep.report import ReportPaths, build_report
+from lars_sweep.report.analyses import analyse_source
+from lars_sweep.report.inputs import Source
 
 CHANCE = 10.0
 SAMPLES = 50_000
@@ -174,4 +179,50 @@ def _curve(rng: np.random.Generator, row: dict[str, Any], evaluations: int) -> l
                 "memory_gib": 1.2, "wall_s": 40.0 * share,
             }
         )  # fmt: skip
+    return rows
+
+
+def source(
+    outcomes: pa.Table,
+    curves: pa.Table | None = None,
+    layers: pa.Table | None = None,
+    *,
+    label: str = "demo",
+    provenance: dict[str, object] | None = None,
+    fixture: str = "",
+) -> Source:
+    """Tables as a report reads them from a run."""
+    return Source(
+        label=label, outcomes=outcomes, curves=curves, layers=layers, provenance=provenance or {},
+        delta=0.5, paired=False, fixture=fixture,
+    )  # fmt: skip
+
+
+def report_of(
+    outcomes: pa.Table, curves: pa.Table | None, provenance: dict[str, object], out_dir: Path,
+    *, layers: pa.Table | None = None, kinds: Sequence[str] = ("all",),
+) -> ReportPaths:  # fmt: skip
+    """The report of one run's tables."""
+    one = source(outcomes, curves, layers, provenance=provenance)
+    return build_report([(one, analyse_source(one, FitOptions()))], out_dir, kinds=kinds)
+
+
+def layer_rows(outcomes: Sequence[dict[str, Any]], *, points: int = 5) -> list[dict[str, Any]]:
+    """Layer rows of the ok trials: three tensors whose ratios differ by a factor of 100."""
+    rows = []
+    for row in outcomes:
+        if row["status"] != "ok":
+            continue
+        for k in range(1, points + 1):
+            for order, layer in enumerate(("conv1.weight", "conv2.weight", "fc.weight")):
+                ratio = 0.4 * 10.0**order * (1 + 0.2 * k) * (1 + 0.01 * row["seed"])
+                local = 0.001 * ratio if row["optimizer"] == "lars" else None
+                rows.append(
+                    {
+                        "trial_id": row["trial_id"], "step": k * row["steps"] // points,
+                        "layer": layer, "weight_norm": 2.0, "gradient_norm": 2.0 / ratio,
+                        "local_lr": local, "effective_lr": row["base_lr"] * (local or 1.0),
+                        "update_ratio": 1e-3,
+                    }
+                )  # fmt: skip
     return rows

@@ -15,7 +15,7 @@ from synthetic_outcomes import CHANCE, as_table, sweep
 
 from lars_sweep.errors import OutcomeError
 from lars_sweep.outcomes.tables import to_table
-from lars_sweep.report.observations import Observations, epochs_strata, observe
+from lars_sweep.report.observations import Observations, observe
 
 Rows = list[dict[str, Any]]
 
@@ -185,12 +185,6 @@ def test_points_that_differ_only_in_params_are_not_pooled() -> None:
     rows = stratum_rows([0.1], [[80.0]])
     other = dict(rows[0], trial_id="f" * 16, params='{"width": 2}')
     assert list(observed([*rows, other]).points["seeds"]) == [1, 1]
-
-
-def test_epochs_strata_hold_only_batches_run_at_several_epochs() -> None:
-    rows, _ = sweep(optimizers=("lars",), batches=(512, 8192), epochs=(15.0, 30.0), lrs=3, seeds=1)
-    rows = [row for row in rows if (row["global_batch"], row["epochs"]) != (512, 30.0)]
-    assert list(epochs_strata(observed(rows))["global_batch"]) == [8192, 8192]
 
 
 def test_a_missing_column_is_named() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import html
 import os
 import random
 import re
@@ -14,15 +15,33 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
-from synthetic_outcomes import as_table, sweep, tables, to_outcome
+from synthetic_outcomes import (
+    as_table,
+    layer_rows,
+    report_of,
+    source,
+    sweep,
+    tables,
+    to_outcome,
+)
 
-from lars_sweep.errors import RunError
+from lars_sweep.errors import RunError, SpecError
+from lars_sweep.fit.analysis import FitOptions
 from lars_sweep.outcomes.loose import publish_outcome
 from lars_sweep.report import ReportPaths, build_report, report_run
+from lars_sweep.report.analyses import analyse_source
+from lars_sweep.report.inputs import read_source
 from lars_sweep.rundir.layout import create_run
 
 SMALL: dict[str, Any] = {"batches": (512, 8192), "epochs": (15.0, 30.0), "lrs": 5, "fail": 0.05}
-FIGURES = ["accuracy-vs-lr", "accuracy-vs-batch", "accuracy-vs-epochs", "training-curves"]
+FIGURES = [
+    "accuracy-vs-lr", "accuracy-vs-batch", "accuracy-vs-epochs", "accuracy-vs-steps",
+    "steps-to-target", "generalisation-gap", "layer-ratios", "divergence-edge", "training-curves",
+]  # fmt: skip
+TABLES = [
+    "good-lrs", "lr-verdicts", "best-lr-forms", "chosen", "batch-accuracy", "epochs-to-target",
+    "steps-to-target-points", "gaps", "layer-norms", "endings", "points",
+]  # fmt: skip
 
 
 def digests(directory: Path) -> dict[str, str]:
@@ -33,12 +52,16 @@ def digests(directory: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> ReportPaths:
     out_dir = tmp_path_factory.mktemp("report")
-    return build_report(*tables(**SMALL), {"Run id": "7f3a"}, out_dir)
+    rows, curves = sweep(**SMALL)
+    return report_of(
+        as_table("outcomes", rows), as_table("curves", curves), {"Run id": "7f3a"}, out_dir,
+        layers=as_table("layers", layer_rows(rows)),
+    )  # fmt: skip
 
 
 def test_every_file_is_there_and_no_other(report: ReportPaths) -> None:
-    names = {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg", "csv")}
-    expected = names | {"report.html", "chosen.csv", "endings.csv", "points.csv"}
+    names = {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg", "pdf", "csv")}
+    expected = names | {"report.html", *(f"{name}.csv" for name in TABLES)}
     assert {file.name for file in report.html.parent.iterdir()} == expected
     assert list(report.figures) == FIGURES
 
@@ -49,33 +72,33 @@ def test_same_input_same_bytes_in_another_process_and_row_order(
     script = (
         "import random, sys; from pathlib import Path\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from synthetic_outcomes import as_table, sweep\n"
-        "from lars_sweep.report import build_report\n"
+        "from synthetic_outcomes import as_table, layer_rows, report_of, sweep\n"
         f"rows, curves = sweep(**{SMALL!r})\n"
+        "layers = layer_rows(rows)\n"
         "random.Random(1).shuffle(rows); random.Random(2).shuffle(curves)\n"
-        "build_report(as_table('outcomes', rows), as_table('curves', curves),"
-        " {'Run id': '7f3a'}, Path(sys.argv[1]))\n"
+        "random.Random(3).shuffle(layers)\n"
+        "report_of(as_table('outcomes', rows), as_table('curves', curves), {'Run id': '7f3a'},"
+        " Path(sys.argv[1]), layers=as_table('layers', layers))\n"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
     subprocess.run([sys.executable, "-c", script, tmp_path / "again"], check=True, env=environment)
     assert digests(tmp_path / "again") == digests(report.html.parent)
 
 
-def test_csv_holds_every_digit_of_every_trial(report: ReportPaths) -> None:
+def test_csv_holds_every_digit_of_every_seed(report: ReportPaths) -> None:
     rows, _ = sweep(**SMALL)
     drawn = list(csv.DictReader(report.figures["accuracy-vs-lr"].csv.read_text().splitlines()))
-    counted = {row["trial_id"]: row for row in rows if row["status"] != "failed"}
-    assert {line["trial_id"] for line in drawn} == set(counted)
-    for line in drawn:
-        row = counted[line["trial_id"]]
-        assert float(line["base_lr"]) == row["base_lr"]
-        if row["status"] == "ok":
-            assert float(line["choice_accuracy"]) == row["accuracy_val"]
+    seeds = sorted((float(d["lr"]), float(d["accuracy"])) for d in drawn if d["what"] == "seed")
+    assert seeds == sorted((r["base_lr"], r["accuracy_val"]) for r in rows if r["status"] == "ok")
+    lost = {(d["title"][:3], float(d["lr"])) for d in drawn if d["what"] == "diverged"}
+    assert len(lost) > 3
 
 
 def test_figures_hold_no_date_and_no_creator(report: ReportPaths) -> None:
     for paths in report.figures.values():
-        svg, png = paths.svg.read_text(), paths.png.read_bytes()
+        svg, png, pdf = paths.svg.read_text(), paths.png.read_bytes(), paths.pdf.read_bytes()
+        assert pdf.startswith(b"%PDF")
+        assert not re.search(rb"CreationDate|Producer|Creator", pdf)
         assert "<dc:date>" not in svg
         assert not re.search(r"matplotlib\.org|Matplotlib v", svg)
         assert b"tEXt" not in png
@@ -84,26 +107,94 @@ def test_figures_hold_no_date_and_no_creator(report: ReportPaths) -> None:
 
 def test_no_global_figure_state_is_left(tmp_path: Path) -> None:
     before = dict(plt.rcParams)
-    build_report(*tables(batches=(512,), lrs=2, seeds=1), {}, tmp_path)
+    report_of(*tables(batches=(512,), lrs=2, seeds=1), {}, tmp_path)
     assert plt.get_fignums() == []
     assert dict(plt.rcParams) == before
 
 
-@pytest.mark.parametrize("status", ["diverged", "pruned", "failed", "empty", "pruned at once"])
-def test_too_little_data_gives_a_report_that_says_so(status: str, tmp_path: Path) -> None:
+Rows = list[dict[str, Any]]
+
+
+def ended(status: str, *, stop: float | None = 40.0) -> Rows:
     rows, _ = sweep(batches=(512, 8192), lrs=3, seeds=1)
-    stop = None if status == "pruned at once" else 40.0
     for row in rows:
         row |= {
-            "status": status.split()[0], "accuracy_val": None, "accuracy_tail": None,
+            "status": status, "accuracy_val": None, "accuracy_tail": None,
             "accuracy": 10.0 if status == "diverged" else None, "accuracy_at_stop": stop,
         }  # fmt: skip
-    table = as_table("outcomes", [] if status == "empty" else rows)
-    paths = build_report(table, as_table("curves", []), {}, tmp_path)
+    return rows
+
+
+def points(lrs: int, seeds: int = 1, batches: tuple[int, ...] = (512,)) -> Rows:
+    rows, _ = sweep(optimizers=("lars",), batches=batches, lrs=lrs, seeds=seeds)
+    return [row | {"status": "ok"} for row in rows if row["status"] == "ok"]
+
+
+def constant() -> Rows:
+    return [row | dict.fromkeys(("accuracy", "accuracy_val", "accuracy_tail"), 80.0)
+            for row in points(5, seeds=2, batches=(512, 2048, 8192))]  # fmt: skip
+
+
+LITTLE: dict[str, tuple[Rows, list[str]]] = {
+    "diverged": (ended("diverged"), ["All 6 trials", "all runs diverged"]),
+    "pruned": (ended("pruned"), ["all runs pruned"]),
+    "pruned at once": (ended("pruned", stop=None), ["all runs pruned"]),
+    "failed": (ended("failed"), ["no trial has finished"]),
+    "nothing": ([], ["no trial has finished"]),
+    "one point": (points(1), ["1 LRs finished, 4 needed", "nly batch 512 was run"]),
+    "two points": (points(2), ["2 LRs finished, 4 needed", "nly batch 512 was run"]),
+    "one batch": (points(9, seeds=3), ["nly batch 512 was run"]),
+    "no seeds": (points(9, batches=(512, 2048, 8192)), ["Too few replicate seeds"]),
+    "constant accuracy": (constant(), ["no interval"]),
+}
+
+
+@pytest.mark.parametrize("name", LITTLE)
+def test_too_little_data_gives_a_report_that_says_so(name: str, tmp_path: Path) -> None:
+    rows, told = LITTLE[name]
+    paths = report_of(as_table("outcomes", rows), as_table("curves", []), {}, tmp_path)
+    page = html.unescape(paths.html.read_text())
+    assert page.lower().count("the data cannot say") >= 2
+    for words in told:
+        assert words.lower() in page.lower()
+    assert not re.search(
+        r"\bnan\b|\binf\b|None", re.sub(r"<style>.*?</style>|base64,[^\"]*", "", page, flags=re.S)
+    )
+
+
+def test_published_numbers_are_labelled_on_every_figure(tmp_path: Path) -> None:
+    (paper,) = [read_source(Path("paper/table4"))]
+    paths = build_report([(paper, analyse_source(paper, FitOptions()))], tmp_path)
+    assert paths.figures
     page = paths.html.read_text()
-    assert page.count("the data cannot say") >= 2
-    expected = ["accuracy-vs-lr"] if status in ("diverged", "pruned", "pruned at once") else []
-    assert list(paths.figures) == expected
+    assert "Published numbers (single runs, sigma unknown)" in page
+    assert "Published tables" in page
+
+
+def test_kinds_choose_the_sections(tmp_path: Path) -> None:
+    outcomes, curves = tables(batches=(512, 8192), lrs=5, seeds=2)
+    paths = report_of(outcomes, curves, {}, tmp_path, kinds=("batch", "curves"))
+    assert list(paths.figures) == ["accuracy-vs-batch", "training-curves"]
+    assert re.findall(r'<section id="([a-z-]+)"', paths.html.read_text()) == [
+        "batch", "curves", "provenance",
+    ]  # fmt: skip
+    with pytest.raises(SpecError, match="got nonsense; allowed: lr-interval, best-lr"):
+        report_of(outcomes, curves, {}, tmp_path, kinds=("nonsense",))
+
+
+def test_several_runs_stay_apart(tmp_path: Path) -> None:
+    """The same trial in two runs is shown twice, under the runs' labels."""
+    outcomes, curves = tables(optimizers=("lars",), batches=(512, 8192), lrs=5, seeds=2)
+    runs = [source(outcomes, curves, label=label) for label in ("first", "second")]
+    paths = build_report([(run, analyse_source(run, FitOptions())) for run in runs], tmp_path)
+    page = paths.html.read_text()
+    assert "LARS, first" in page
+    assert "LARS, second" in page
+    shown = list(csv.DictReader((tmp_path / "points.csv").read_text().splitlines()))
+    assert {row["run"] for row in shown} == {"first", "second"}
+    assert len(shown) == 20
+    alone = report_of(outcomes, curves, {}, tmp_path / "alone")
+    assert "run" not in alone.tables[-1].read_text().splitlines()[0].split(",")
 
 
 def test_random_points_with_another_searched_column(tmp_path: Path) -> None:
@@ -113,8 +204,7 @@ def test_random_points_with_another_searched_column(tmp_path: Path) -> None:
         row["momentum"] = generator.uniform(0.8, 0.99)
         row["params"] = f'{{"base_lr": {row["base_lr"]}, "momentum": {row["momentum"]}}}'
     outcomes = as_table("outcomes", rows)
-    page = build_report(outcomes, as_table("curves", curves), {}, tmp_path).html.read_text()
-    assert "Searched together with the LR: momentum." in page
+    page = report_of(outcomes, as_table("curves", curves), {}, tmp_path).html.read_text()
     assert re.search(r"<td class=\"number\">[\d.]+; momentum 0\.\d+</td>", page)
 
 
@@ -133,4 +223,4 @@ def test_a_run_directory(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="report's directory cannot be made"):
-        build_report(*tables(batches=(512,), lrs=1, seeds=1), {}, tmp_path / "file" / "report")
+        report_of(*tables(batches=(512,), lrs=1, seeds=1), {}, tmp_path / "file" / "report")

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic_outcomes import tables
-
-from lars_sweep.report import build_report
+from synthetic_outcomes import as_table, layer_rows, report_of, sweep, tables
 
 # Sits in the page under test and tells its parent what it saw.
 PROBE = """<script>addEventListener("load", () => parent.postMessage({
@@ -32,20 +30,28 @@ FRAME = """<!doctype html><iframe style="width:{width}px;height:900px;border:0" 
 }});</script>"""
 
 
+FIGURES = 9
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A report with long names, all statuses and all sections."""
-    outcomes, curves = tables(
+    outcomes, curves = sweep(
         batches=(512, 8192), epochs=(15.0, 30.0), lrs=7, prune_below=84, fail=0.02,
         name="a_rather_long_sweep_name_without_any_space_in_it_at_all",
     )  # fmt: skip
+    layers = as_table("layers", layer_rows(outcomes))
     out_dir = tmp_path_factory.mktemp("page")
     provenance = {
         "Run id": "7f3a",
         "Command": "lars-sweep launch " + "x" * 90,
         "Settings": {"a": 1},
     }
-    return build_report(outcomes, curves, provenance, out_dir).html.read_text()
+    report = report_of(
+        as_table("outcomes", outcomes), as_table("curves", curves), provenance, out_dir,
+        layers=layers,
+    )  # fmt: skip
+    return report.html.read_text()
 
 
 def seen_by_chromium(page: str, width: int, directory: Path) -> dict[str, Any]:
@@ -76,7 +82,7 @@ def test_no_overflow_and_no_request_in_chromium(page: str, width: int, tmp_path:
     assert seen["scroll"] <= width
     assert seen["wide"] == []
     assert seen["requests"] == []
-    assert len(seen["images"]) == 4
+    assert len(seen["images"]) == FIGURES
     for loaded, shown in seen["images"]:
         assert loaded
         assert shown > (300 if width == 390 else 500)
@@ -100,7 +106,7 @@ def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
     for source in re.findall(r"(?:src|srcset)=\"([^\"]*)\"", page):
         assert source.startswith("data:image/svg+xml;base64,")
     for link in re.findall(r"href=\"([^\"]*)\"", page):
-        assert re.fullmatch(r"#[a-z]+|[a-z-]+\.(csv|png|svg)", link)
+        assert re.fullmatch(r"#[a-z-]+|[a-z-]+\.(csv|png|svg|pdf)", link)
 
 
 class Outline(HTMLParser):
@@ -133,13 +139,13 @@ class Outline(HTMLParser):
 def test_outline_alt_texts_and_table_headers(page: str) -> None:
     outline = Outline()
     outline.feed(page)
-    assert outline.headings == ["h1", *["h2"] * 6]
+    assert outline.headings == ["h1", *["h2"] * 10]
     assert len(outline.ids) == len(set(outline.ids))
-    assert len(outline.alts) == 4
+    assert len(outline.alts) == FIGURES
     assert all(len(alt) > 80 for alt in outline.alts)
     assert outline.unscoped == 0
-    assert outline.rows == [7] * 9 + [8] * 9  # chosen and endings: the head and 8 strata
-    for target in re.findall(r"href=\"#([a-z]+)\"", page):
+    assert len(outline.rows) > 60
+    for target in re.findall(r"href=\"#([a-z-]+)\"", page):
         assert target in outline.ids
 
 
@@ -151,7 +157,7 @@ def test_page_tells_the_protocol_and_where_it_comes_from(page: str) -> None:
 
 def test_names_are_escaped(tmp_path: Path) -> None:
     outcomes, curves = tables(batches=(512,), lrs=1, seeds=1, name="<b>x</b>&")
-    page = build_report(outcomes, curves, {"<i>": "<u>"}, tmp_path).html.read_text()
+    page = report_of(outcomes, curves, {"<i>": "<u>"}, tmp_path).html.read_text()
     assert "<b>x" not in page
     assert "&lt;b&gt;x&lt;/b&gt;&amp;" in page
     assert "<dt>&lt;i&gt;</dt><dd>&lt;u&gt;</dd>" in page

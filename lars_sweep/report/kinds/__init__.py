@@ -37,9 +37,5 @@ def sections_of(evidence: Evidence, kinds: Sequence[str]) -> list[Section]:
     """
     unknown = sorted(set(kinds) - {*SECTIONS, "all"})
     if unknown:
-        raise SpecError(
-            f"--kind: got {', '.join(unknown)}; allowed: {', '.join(SECTIONS)}, all"
-        )
-    return [
-        make(evidence) for kind, make in SECTIONS.items() if "all" in kinds or kind in kinds
-    ]
+        raise SpecError(f"--kind: got {', '.join(unknown)}; allowed: {', '.join(SECTIONS)}, all")
+    return [make(evidence) for kind, make in SECTIONS.items() if "all" in kinds or kind in kinds]

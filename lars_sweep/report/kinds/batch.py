@@ -15,9 +15,23 @@ from lars_sweep.fit.steps import StepsFit
 from lars_sweep.report import canvas
 from lars_sweep.report.canvas import INK, OPTIMIZER_COLORS, OPTIMIZER_MARKERS, Shape
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Found, Panel, panels
-from lars_sweep.report.fitmarks import Handle, draw_cells, draw_curve, draw_dots, draw_level, fit_handles
+from lars_sweep.report.fitmarks import (
+    Handle,
+    draw_cells,
+    draw_curve,
+    draw_dots,
+    draw_level,
+    fit_handles,
+)
 from lars_sweep.report.kinds.steps_marks import (
-    Row, along, cell_rows, columns, curve_rows, edge_cells, seed_rows, to_frame,
+    Row,
+    along,
+    cell_rows,
+    columns,
+    curve_rows,
+    edge_cells,
+    seed_rows,
+    to_frame,
 )  # fmt: skip
 from lars_sweep.report.labels import NBSP, batch_label, figure_footer, number, optimizer_label
 from lars_sweep.report.marks import handle, seed_handle
@@ -137,7 +151,8 @@ def _marker(optimizer: str) -> str:
 
 def _draw_series(axes: Axes, series: pd.DataFrame, color: str, marker: str) -> None:
     seeds, cells, curve = (series[series["what"] == name] for name in ("seed", "cell", "fit"))
-    draw_dots(axes, *columns(seeds, "batch", "accuracy"), color)
+    seed_x, seed_y = columns(seeds, "batch", "accuracy")
+    draw_dots(axes, seed_x, seed_y, color)
     batch, accuracy, low, high = columns(cells, "batch", "accuracy", "low", "high")
     if len(curve):
         x, y, bottom, top = columns(curve, "batch", "accuracy", "low", "high")
@@ -204,7 +219,9 @@ def _fall(finding: BatchFinding | None) -> str:
         if value is None:
             text = f"the loss at batch {batch_label(last.batch)} is not known ({last.loss.reason})"
         else:
-            bracket = f"95{NBSP}% interval {limits}" if limits else f"no interval: {last.loss.reason}"
+            bracket = (
+                f"95{NBSP}% interval {limits}" if limits else f"no interval: {last.loss.reason}"
+            )
             text = f"batch {batch_label(last.batch)} loses {value:.2f} points ({bracket})"
             text += " against the smallest batch"
     losing = finding.losing
@@ -236,7 +253,9 @@ def _notes(evidence: Evidence, known: Sequence[Panel[BatchFinding]]) -> list[str
             f"{some(contrast, 4)}."
         )
     elif evidence.found("contrast"):
-        reasons = sorted({getattr(o.entry.result, "reason", "") for o in evidence.found("contrast")})
+        reasons = sorted(
+            {getattr(o.entry.result, "reason", "") for o in evidence.found("contrast")}
+        )
         notes.append(f"LARS against SGD: {'; '.join(reasons)}.")
     ahead = [
         f"{answer_words(finding.next_accuracy, _two)} at batch {batch_label(finding.next_batch)} "
@@ -248,8 +267,10 @@ def _notes(evidence: Evidence, known: Sequence[Panel[BatchFinding]]) -> list[str
     if ahead and len(ahead) <= PANELS_TOLD:
         notes.append(f"One octave outside the data the curve predicts, in %: {some(ahead, 3)}.")
     if any(f is not None and f.steps.noise is None for f in (p.members[0].found for p in known)):
-        notes.append("Too few replicate seeds: cell means carry no interval, the size of seed noise "
-                     "is unknown.")
+        notes.append(
+            "Too few replicate seeds: cell means carry no interval, the size of seed noise "
+            "is unknown."
+        )
     return notes
 
 
@@ -285,8 +306,8 @@ def _table(found: Sequence[Panel[BatchFinding]]) -> Table:
             )  # fmt: skip
     return Table(
         name="batch-accuracy",
-        caption="Accuracy on test at a well-chosen LR with the half-width of its 95 % interval, and "
-        "the points lost against the smallest batch at the same epochs with theirs.",
+        caption="Accuracy on test at a well-chosen LR with the half-width of its 95 % interval, "
+        "and the points lost against the smallest batch at the same epochs with theirs.",
         head=("Stratum", "Batch", "Epochs", "Steps", "Test %", "Loss, points"),
         numeric=(False, *[True] * 5),
         rows=tuple(rows),

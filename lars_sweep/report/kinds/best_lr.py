@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from lars_sweep.fit.analysis.scaling import LrScalingFinding
 from lars_sweep.fit.answers import Answer
-from lars_sweep.fit.best_lr import Hypothesis, LrScaling
+from lars_sweep.fit.best_lr import FormScore, Hypothesis, LrScaling
 from lars_sweep.report import canvas, tables
 from lars_sweep.report.canvas import INK, MUTED, Shape
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
@@ -27,7 +27,7 @@ from lars_sweep.report.verdicts import Verdict
 from lars_sweep.report.wording import answer_cell, interval_words, sentence, some
 
 PANELS_TOLD = 3
-FORMS = {
+FORMS: Mapping[str, tuple[str, str, Any]] = {
     "saturating": ("saturating, c/(1 + B₀/B)", "#0072b2", "-"),
     "lars_null": ("LARS's null, c/√(1 + B₀/B)", "#cc79a7", (0, (6, 2))),
     "square_root": ("square root", "#e69f00", (0, (1, 1.6))),
@@ -313,23 +313,11 @@ def _table(found: Sequence[Panel[LrScalingFinding]]) -> Table:
             if not isinstance(scaling, LrScaling):
                 continue
             for score in scaling.forms:
-                name = score.fit.form.name
-                parameters = score.fit.parameters
-                rows.append(
-                    (
-                        panel.title, measure, FORMS.get(name, (name.replace("_", " "),))[0],
-                        ", ".join(f"{k} {number(float(f'{v:.4g}'))}" for k, v in parameters.items()),
-                        f"{score.fit.rss:.3g}",
-                        "n/a" if score.aicc is None else f"{score.aicc:.1f}",
-                        "–" if score.last_ratio is None else f"× {score.last_ratio:.2f}",
-                        answer_cell(scaling.alpha, _two) if name == "power" else
-                        answer_cell(scaling.saturation_batch, _batch) if name == "saturating" else "–",
-                    )
-                )  # fmt: skip
+                rows.append((panel.title, measure, *_score_cells(scaling, score)))
                 records.append(
-                    {"setting": panel.title, "measure": measure, "form": name,
+                    {"setting": panel.title, "measure": measure, "form": score.fit.form.name,
                      "rss": score.fit.rss, "aicc": score.aicc, "last_ratio": score.last_ratio,
-                     "at_bound": " ".join(score.fit.at_bound), **parameters}
+                     "at_bound": " ".join(score.fit.at_bound), **score.fit.parameters}
                 )  # fmt: skip
     return Table(
         name="best-lr-forms",
@@ -340,6 +328,24 @@ def _table(found: Sequence[Panel[LrScalingFinding]]) -> Table:
         numeric=(False, False, False, False, *[True] * 4),
         rows=tuple(rows),
         frame=pd.DataFrame(records),
+    )
+
+
+def _score_cells(scaling: LrScaling, score: FormScore) -> tuple[str, ...]:
+    name = score.fit.form.name
+    constants = [f"{k} {number(float(f'{v:.4g}'))}" for k, v in score.fit.parameters.items()]
+    interval = "–"
+    if name == "power":
+        interval = answer_cell(scaling.alpha, _two)
+    elif name == "saturating":
+        interval = answer_cell(scaling.saturation_batch, _batch)
+    return (
+        FORMS.get(name, (name.replace("_", " "),))[0],
+        ", ".join(constants),
+        f"{score.fit.rss:.3g}",
+        "n/a" if score.aicc is None else f"{score.aicc:.1f}",
+        "–" if score.last_ratio is None else f"× {score.last_ratio:.2f}",
+        interval,
     )
 
 

@@ -40,10 +40,11 @@ def critical_batch_section(evidence: Evidence) -> Section:
                 name="steps-to-target",
                 alt="Optimizer steps to the target accuracy against global batch, both on "
                 "logarithmic axes, with the line of perfect scaling.",
-                caption="Markers: steps to the target at each batch with their 95 % interval; hollow "
-                "with an arrow: not reached in that many steps. Dashed: perfect scaling from the "
-                "smallest batch, steps halve as the batch doubles. The vertical line is B½, where "
-                "twice the steps of perfect scaling are needed, its 95 % interval shaded.",
+                caption="Markers: steps to the target at each batch with their 95 % interval; "
+                "hollow with an arrow: not reached in that many steps. Dashed: perfect scaling "
+                "from the smallest batch, steps halve as the batch doubles. The vertical line is "
+                "B½, where twice the steps of perfect scaling are needed, its 95 % interval "
+                "shaded.",
                 draw=lambda shape: draw_steps_to_target(evidence, drawn, steps, shape),
                 frame=steps.drop(columns="panel"),
             )
@@ -192,7 +193,9 @@ def _half(fit: object) -> str:
     half = fit.half
     limits = interval_words(half.interval, _batch)
     if half.kind is Kind.BOUNDED:
-        return f"twice the steps of perfect scaling are needed at batch {answer_words(half, _batch)}"
+        return (
+            f"twice the steps of perfect scaling are needed at batch {answer_words(half, _batch)}"
+        )
     if half.kind in (Kind.CENSORED_HIGH, Kind.AT_LEAST):
         return f"bigger batches still pay: B½ lies {limits}"
     if half.kind is Kind.CENSORED_LOW:

@@ -30,7 +30,9 @@ def draw_steps_to_target(
     legend: list[Handle] = [handle("steps to the target", marker="o", color=INK)]
     if (frame["what"] == "not reached").any():
         legend.append(handle("not reached", marker="o", color=INK, hollow=True))
-    legend.append(Line2D([], [], color=MUTED, linestyle="--", linewidth=1.1, label="perfect scaling"))
+    legend.append(
+        Line2D([], [], color=MUTED, linestyle="--", linewidth=1.1, label="perfect scaling")
+    )
     if (frame["what"] == "fit").any():
         legend.append(Line2D([], [], color=INK, linewidth=1.5, label="fit"))
     if (frame["what"] == "B_half").any():
@@ -51,7 +53,7 @@ def draw_steps_to_target(
 
 
 def _draw_steps(axes: Axes, mine: pd.DataFrame, color: str) -> None:
-    by = {what: rows for what, rows in mine.groupby("what")}
+    by = {str(what): rows for what, rows in mine.groupby("what")}
     seen = mine[mine["what"].isin(["reached", "not reached"])]
     batches = [int(b) for b in seen["batch"]]
     canvas.batch_axis(axes, batches)
@@ -79,8 +81,8 @@ def _draw_steps(axes: Axes, mine: pd.DataFrame, color: str) -> None:
         draw_cells(axes, x, y, (bottom, top), color=color, marker="o", hollow=hollow)
         if what == "not reached":
             for at, steps in zip(x, y, strict=True):
-                axes.annotate("", (at, steps * 1.5), (at, steps * 1.08),
-                              arrowprops={"arrowstyle": "-|>", "color": color, "lw": 1})  # fmt: skip
+                arrow = {"arrowstyle": "-|>", "color": color, "lw": 1}
+                axes.annotate("", (at, steps * 1.5), (at, steps * 1.08), arrowprops=arrow)
 
 
 def draw_clock(

@@ -15,7 +15,13 @@ from lars_sweep.fit.steps import StepsFit
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Found, Panel, panels
 from lars_sweep.report.kinds.epochs_figure import draw_epochs, draw_steps
 from lars_sweep.report.kinds.steps_marks import (
-    Row, along, cell_rows, curve_rows, edge_cells, seed_rows, to_frame,
+    Row,
+    along,
+    cell_rows,
+    curve_rows,
+    edge_cells,
+    seed_rows,
+    to_frame,
 )  # fmt: skip
 from lars_sweep.report.labels import NBSP, batch_label, number
 from lars_sweep.report.sections import Drawing, Section
@@ -42,10 +48,11 @@ def epochs_section(evidence: Evidence) -> Section:
             Drawing(
                 name="accuracy-vs-epochs",
                 alt="Accuracy on test against training epochs at a tuned learning rate, one line "
-                "per global batch; bars below show the epochs that each batch needs for the target.",
+                "per global batch; bars below show the epochs that each batch needs.",
                 caption=_CELLS + " The dashed level is the target, with the interval of its own "
-                "where it is an estimate. Bars below, a line per batch: 95 % interval of the epochs "
-                "that reach it, a tick at the estimate, an arrow head where no limit was found.",
+                "where it is an estimate. Bars below, a line per batch: 95 % interval of the "
+                "epochs that reach it, a tick at the estimate, an arrow head where a limit lies "
+                "outside.",
                 draw=lambda shape: draw_epochs(evidence, several, over_epochs, shape),
                 frame=over_epochs.drop(columns="panel"),
             )
@@ -114,7 +121,8 @@ def _curves(told: EpochsFinding) -> Iterator[Row]:
         x = along(float(cells.epochs.min()) / 1.2, 2.0 * float(mine.max()), mine.tolist())
         lines.append((np.full(len(x), batch), x, {"what": "fit"}))
     epochs = float(np.sort(cells.epochs)[len(cells) // 2])
-    steps = along(float(cells.steps.min()) / 1.15, 2.2 * float(cells.steps.max()), cells.steps)
+    least, most = float(cells.steps.min()), float(cells.steps.max())
+    steps = along(least / 1.15, 2.2 * most, cells.steps.tolist())
     at = np.full(len(steps), epochs)
     lines.append((epochs * fit.samples / steps, at, {"what": "fit over steps"}))
     yield from curve_rows(fit, lines)
@@ -206,13 +214,17 @@ def _notes(known: Sequence[Panel[EpochsFinding]]) -> list[str]:
         if fit.held_out.last is not None:
             held.append(f"{fit.held_out.last:+.2f} with {panel.title}")
     if matched:
-        notes.append(f"Twice the batch for twice the epochs, so at equal steps, changes accuracy by "
-                     f"{some(matched, 3)}.")
+        notes.append(
+            f"Twice the batch for twice the epochs, so at equal steps, changes accuracy by "
+            f"{some(matched, 3)}."
+        )
     if laws:
         notes.append(f"Does accuracy depend on steps alone? {some(laws, 3)}.")
     if held:
-        notes.append("Error of the curve on the largest batch, fitted without it, in points: "
-                     f"{some(held, 3)}.")
+        notes.append(
+            "Error of the curve on the largest batch, fitted without it, in points: "
+            f"{some(held, 3)}."
+        )
     return notes
 
 

@@ -16,7 +16,13 @@ from lars_sweep.report import canvas
 from lars_sweep.report.canvas import INK, MUTED, Shape
 from lars_sweep.report.evidence import Evidence, Panel
 from lars_sweep.report.fitmarks import (
-    Handle, draw_cells, draw_curve, draw_dots, draw_interval, draw_level, fit_handles,
+    Handle,
+    draw_cells,
+    draw_curve,
+    draw_dots,
+    draw_interval,
+    draw_level,
+    fit_handles,
 )  # fmt: skip
 from lars_sweep.report.kinds.steps_marks import columns
 from lars_sweep.report.labels import batch_label, figure_footer, number
@@ -86,19 +92,18 @@ def _draw_batches(axes: Axes, mine: pd.DataFrame, evidence: Evidence, x: str) ->
     for batch, rows in mine[mine["what"] != "fit over steps"].groupby("batch"):
         color = colors[int(float(str(batch)))]
         seeds, cells, curve = (rows[rows["what"] == name] for name in ("seed", "cell", "fit"))
-        draw_dots(axes, *columns(seeds, x, "accuracy"), color)
+        seed_x, seed_y = columns(seeds, x, "accuracy")
+        draw_dots(axes, seed_x, seed_y, color)
         at, accuracy, low, high = columns(cells, x, "accuracy", "low", "high")
         if len(curve):
-            line = columns(curve, x, "accuracy", "low", "high")
-            draw_curve(axes, *line[:2], line[2:], (at.min(), at.max()), color)
+            line_x, line_y, bottom, top = columns(curve, x, "accuracy", "low", "high")
+            draw_curve(axes, line_x, line_y, (bottom, top), (at.min(), at.max()), color)
         hollow = cells["lr_at_edge"].to_numpy(bool)
         marker = markers[int(float(str(batch)))]
         draw_cells(axes, at, accuracy, (low, high), color=color, marker=marker, hollow=hollow)
 
 
-def _draw_answers(
-    axes: Axes, mine: pd.DataFrame, lines: Sequence[int], evidence: Evidence
-) -> None:
+def _draw_answers(axes: Axes, mine: pd.DataFrame, lines: Sequence[int], evidence: Evidence) -> None:
     colors = canvas.batch_colors(evidence.observations.batches)
     canvas.strip_axis(axes, [batch_label(batch) for batch in lines])
     for line, batch in enumerate(lines):
@@ -132,8 +137,8 @@ def draw_steps(
         low, high = float(cells["steps"].min()), float(cells["steps"].max())
         canvas.steps_axis(axes, low / 1.2, high * (2.2 if len(curve) else 1.2))
         if len(curve):
-            line = columns(curve, "steps", "accuracy", "low", "high")
-            draw_curve(axes, *line[:2], line[2:], (low, high), INK)
+            x, y, bottom, top = columns(curve, "steps", "accuracy", "low", "high")
+            draw_curve(axes, x, y, (bottom, top), (low, high), INK)
         _accuracy_axis(axes, mine)
     return grid.figure
 

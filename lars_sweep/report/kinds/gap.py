@@ -35,18 +35,18 @@ def gap_section(evidence: Evidence) -> Section:
         name="generalisation-gap",
         alt=f"Loss on {split} minus train loss against epochs done, one band per global batch.",
         caption=f"Lines: mean over seeds of loss on {split} minus loss on a fixed training subset, "
-        "both in evaluation mode on the same weights, at the chosen LR; bands: 95 % interval of the "
-        "mean over seeds (none below two seeds).",
+        "both in evaluation mode on the same weights, at the chosen LR; bands: 95 % interval of "
+        "the mean over seeds (none below two seeds).",
         draw=lambda shape: _draw(evidence, shown, frame, split, shape),
         frame=frame.drop(columns="panel"),
     )
-    told = [p for p in found if p.members[0].found is not None]
+    known = [p for p in found if p.members[0].found is not None]
     return Section(
         kind="gap",
         title="Generalisation gap",
         verdict=_verdict(found),
         drawings=(drawing,) if shown else (),
-        tables=(_table(told),) if told else (),
+        tables=(_table(known),) if known else (),
     )
 
 
@@ -137,8 +137,10 @@ def _verdict(found: Sequence[Panel[GapFinding]]) -> Verdict:
         if one.difference.value is not None
     ]
     if matched:
-        notes.append("At equal train loss, loss held out minus that of the smallest batch: "
-                     f"{some(matched, 3)}.")
+        notes.append(
+            "At equal train loss, loss held out minus that of the smallest batch: "
+            f"{some(matched, 3)}."
+        )
     return Verdict(sentence(text), tuple(notes))
 
 

@@ -33,10 +33,11 @@ def layers_section(evidence: Evidence) -> Section:
                 name="layer-ratios",
                 alt="Norm of the weights over norm of their gradient against optimizer steps, one "
                 "line per parameter tensor.",
-                caption="One line per parameter tensor, geometric mean over the seeds of the chosen "
-                "LR; dark to light from the first to the last tensor. The tensor of the smallest "
-                "ratio at the first measurement is named: it limits SGD first. Dashed, where it was "
-                "measured: the LR at which half of the seeds diverge, 95 % interval shaded.",
+                caption="One line per parameter tensor, geometric mean over the seeds of the "
+                "chosen LR; dark to light from the first to the last tensor. The tensor of the "
+                "smallest ratio at the first measurement is named: it limits SGD first. Dashed, "
+                "where it was measured: the LR at which half of the seeds diverge, 95 % interval "
+                "shaded.",
                 draw=lambda shape: draw_paths(evidence, paths, edges, shape),
                 frame=paths.drop(columns="panel"),
             )
@@ -71,12 +72,13 @@ def _paths_frame(known: Sequence[Panel[LayersFinding]]) -> pd.DataFrame:
         for entry in dict.fromkeys([members[0], members[-1]]):
             if entry.found is None or number >= MOST_PATHS:
                 continue
+            title = f"{panel.title}, batch {batch_label(entry.key.global_batch or 0)}"
             for order, path in enumerate(entry.found.paths):
                 parts.append(
                     pd.DataFrame(
                         {
                             "panel": number, "of": panel.number,
-                            "title": f"{panel.title}, batch {batch_label(entry.key.global_batch or 0)}",
+                            "title": title,
                             "global_batch": entry.key.global_batch, "layer": path.layer,
                             "order": order, "step": path.step, "ratio": path.ratio,
                             "update_ratio": path.update_ratio,
@@ -147,20 +149,26 @@ def _verdict(found: Sequence[Panel[LayersFinding]]) -> Verdict:
     if agree:
         notes.append(f"Measured divergence LR over the predicted edge: {'; '.join(agree[:4])}.")
     if len(spans) > 1:
-        notes.append(f"Over {len(spans)} settings the layers' ratios span factors of "
-                     f"{lr_label(min(spans))} to {lr_label(max(spans))}.")
+        notes.append(
+            f"Over {len(spans)} settings the layers' ratios span factors of "
+            f"{lr_label(min(spans))} to {lr_label(max(spans))}."
+        )
     return Verdict(sentence(text), tuple(notes))
 
 
 def _table(known: Sequence[Panel[LayersFinding]]) -> Table:
     """Table 2 of the first setting; all settings in the file."""
-    rows, records = [], []
+    rows: list[tuple[str, ...]] = []
+    records = []
     for panel in known:
         for entry in panel.members:
             if entry.found is None:
                 continue
             for ratio in entry.found.ratios:
-                if not rows or rows[0][:2] == (panel.title, batch_label(entry.key.global_batch or 0)):
+                if not rows or rows[0][:2] == (
+                    panel.title,
+                    batch_label(entry.key.global_batch or 0),
+                ):
                     rows.append(
                         (
                             panel.title, batch_label(entry.key.global_batch or 0), ratio.layer,
@@ -187,4 +195,3 @@ def _table(known: Sequence[Panel[LayersFinding]]) -> Table:
         rows=tuple(rows),
         frame=pd.DataFrame(records),
     )
-

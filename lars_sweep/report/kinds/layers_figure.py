@@ -31,7 +31,9 @@ def draw_paths(
     ]
     if edges["measured"].notna().any():
         legend.append(
-            Line2D([], [], color=INK, linewidth=1, linestyle="--", label="half of the seeds diverge")
+            Line2D(
+                [], [], color=INK, linewidth=1, linestyle="--", label="half of the seeds diverge"
+            )
         )
     grid = canvas.make_canvas(
         canvas.arrange([(number, number, "") for number in titles], shape), titles, shape,
@@ -62,7 +64,7 @@ def _draw_lines(axes: Axes, mine: pd.DataFrame) -> None:
                           ha="right", size=7, color=RED, zorder=4)  # fmt: skip
             continue
         lines.append(np.stack([x, y], axis=-1))
-        colors.append(shades[int(order)])
+        colors.append(shades[int(float(str(order)))])
     axes.add_collection(LineCollection(lines, colors=colors, linewidths=0.8, alpha=0.75))
     low, high = float(mine["ratio"].min()), float(mine["ratio"].max())
     axes.set_yscale("log")
@@ -86,9 +88,7 @@ def draw_edges(evidence: Evidence, edges: pd.DataFrame, shape: Shape) -> Figure:
     drawn = edges[edges["measured"].notna() | edges["predicted"].notna()]
     first = drawn.drop_duplicates("panel")
     titles = {int(p): str(t) for p, t in zip(first["panel"], first["title"], strict=True)}
-    slots = [
-        (int(p), int(p), "") for p in first["panel"]
-    ]
+    slots = [(int(p), int(p), "") for p in first["panel"]]
     legend: list[Handle] = [
         handle("predicted by the norms", marker="D", color=INK, hollow=True),
         handle("half of the seeds diverge", marker="o", color=RED),

@@ -60,8 +60,9 @@ def _caption(evidence: Evidence, found: Sequence[Panel[LrFinding]], frame: pd.Da
     ]
     if (frame["what"] == "not excluded").any():
         parts.append(
-            "Bars below, a line per batch: dark where an LR is good, 97.5 % sure at each end; light "
-            "where it is not excluded; an arrow head where the tested LRs do not bracket the edge."
+            "Bars below, a line per batch: dark where an LR is good, 97.5 % sure at each end; "
+            "light where it is not excluded; an arrow head where the tested LRs do not bracket "
+            "the edge."
         )
     if (frame["what"] == "diverged").any():
         parts.append("Red crosses: LRs at which seeds diverged, k/r where k of r did.")
@@ -83,7 +84,8 @@ def _verdict(evidence: Evidence, found: Sequence[Panel[LrFinding]]) -> Verdict:
     if not known:
         why = _why(entries)
         return Verdict(
-            sentence(f"The data cannot say which LRs are good: {why}"), tuple(_notes(evidence, found))
+            sentence(f"The data cannot say which LRs are good: {why}"),
+            tuple(_notes(evidence, found)),
         )
     delta = f"{_delta(evidence):g} points of the plateau"
     if len(found) <= PANELS_TOLD:
@@ -323,13 +325,13 @@ def _verdicts_table(found: Sequence[Panel[LrFinding]]) -> Table:
                 )  # fmt: skip
     return Table(
         name="lr-verdicts",
-        caption="Every LR of a batch that tried several, judged without any curve: in, where it is less than δ behind the "
-        "best (simultaneous 95 % interval, multiple comparison with the best); out, where it is "
-        "more than δ behind, or divergence has taken over; else undecided.",
+        caption="Every LR of a batch that tried several, judged without any curve: in, where it "
+        "is less than δ behind the best (simultaneous 95 % interval, multiple comparison with "
+        "the best); out, where it is more than δ behind, or divergence has taken over; else "
+        "undecided.",
         head=("Stratum", "Batch", "LR", "Mean %", "ok", "Diverged", "Pruned", "Behind the best",
               "Verdict"),
         numeric=(False, *[True] * 7, False),
         rows=tuple(rows),
         frame=pd.DataFrame(records),
     )  # fmt: skip
-

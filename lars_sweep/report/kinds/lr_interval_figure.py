@@ -224,9 +224,7 @@ def _draw_strip(
 
 def _interval(rows: pd.DataFrame) -> Interval:
     low, high = (float(rows[name].iloc[0]) for name in ("low", "high"))
-    return Interval(
-        low=None if math.isnan(low) else low, high=None if math.isnan(high) else high
-    )
+    return Interval(low=None if math.isnan(low) else low, high=None if math.isnan(high) else high)
 
 
 def _xy(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

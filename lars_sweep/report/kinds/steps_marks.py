@@ -121,6 +121,6 @@ def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=list(FRAME))
 
 
-def columns(frame: pd.DataFrame, *names: str) -> tuple[Any, ...]:
+def columns(frame: pd.DataFrame, *names: str) -> list[Any]:
     """Columns as float arrays."""
-    return tuple(frame[name].to_numpy(float) for name in names)
+    return [frame[name].to_numpy(float) for name in names]
