@@ -20,6 +20,9 @@ HIDDEN = frozenset(
 """Columns that only files and JSON hold."""
 
 
+_NOTHING = ("", "-", "–")
+
+
 def fit(
     inputs: Inputs,
     kind: Kinds = None,
@@ -85,7 +88,7 @@ def _print_table(table: "FitTable", delta: float) -> None:
     shown = [
         name
         for name in table.columns
-        if name not in HIDDEN and any(_cell(r.get(name)) != "" for r in table.records)
+        if name not in HIDDEN and any(_cell(r.get(name)) not in _NOTHING for r in table.records)
     ]
     rows = [[_cell(record.get(name)) or "-" for name in shown] for record in table.records]
     print_table([name.replace("_", " ") for name in shown], rows)

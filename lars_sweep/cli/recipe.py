@@ -46,6 +46,7 @@ def recipe(
         sigma=sigma,
         target=target,
         baseline=baseline,
+        keep_up=False,
     )
     made = make_recipe(source, analysis, batch, named)
     if json_:

@@ -21,6 +21,7 @@ def analyse_inputs(
     target: float | None = None,
     baseline: int | None = None,
     pool: bool = False,
+    keep_up: bool = True,
 ) -> tuple[tuple[Source, Analysis], ...]:
     """Read and fit every input; each with the delta of its own sweep file unless one is stated.
 
@@ -43,6 +44,7 @@ def analyse_inputs(
                     sigma=sigma,
                     target=target,
                     baseline=baseline,
+                    keep_up=keep_up,
                     paired=source.paired,
                     kinds=asked,
                 ),

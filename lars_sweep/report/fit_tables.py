@@ -69,9 +69,12 @@ def fit_tables(analysis: Analysis) -> tuple[FitTable, ...]:
 
 
 def _each(
-    entries: Iterable[Entry[T]], records: Callable[[T], Iterable[Record]]
+    entries: Iterable[Entry[T]], records: Callable[[T], Iterable[Record]], *, missing: bool = True
 ) -> Iterator[Record]:
-    """Key columns, then those of each record; a note alone where there is no result."""
+    """Key columns, then those of each record; a note alone where there is no result.
+
+    Without ``missing`` such entries are left out: another table of the same question has them.
+    """
     for entry in entries:
         key: dict[str, Value] = dict(entry.key.conditions)
         if entry.key.global_batch is not None:
@@ -79,10 +82,9 @@ def _each(
         if entry.key.epochs is not None:
             key["epochs"] = entry.key.epochs
         found = entry.found
-        if found is None:
+        if found is None and missing:
             yield {**key, "note": getattr(entry.result, "reason", "")}
-            continue
-        for record in records(found):
+        for record in records(found) if found is not None else ():
             yield {**key, **record}
 
 
@@ -347,12 +349,12 @@ def _edges(finding: LayersFinding) -> Iterator[Record]:
 
 def _steps_of(analysis: Analysis) -> Iterator[Record]:
     """The forms once per group, whichever question had them fitted."""
-    yield from _each(analysis.epochs, _forms)
+    yield from _each(analysis.epochs, _forms, missing=False)
     told = {entry.key.group for entry in analysis.epochs}
     for entry in analysis.batch:
         if entry.key.group not in told:
             told.add(entry.key.group)
-            yield from _each([entry], _forms)
+            yield from _each([entry], _forms, missing=False)
 
 
 _TABLES: tuple[tuple[str, str, str, Callable[[Analysis], Iterable[Record]]], ...] = (
@@ -367,13 +369,13 @@ _TABLES: tuple[tuple[str, str, str, Callable[[Analysis], Iterable[Record]]], ...
         "lr-units",
         "lr-interval",
         "The same in other units of LR",
-        lambda a: _each(a.lr_interval, _in_other_units),
+        lambda a: _each(a.lr_interval, _in_other_units, missing=False),
     ),
     (
         "lr-verdicts",
         "lr-interval",
         "Verdict on each LR",
-        lambda a: _each(a.lr_interval, _verdicts),
+        lambda a: _each(a.lr_interval, _verdicts, missing=False),
     ),
     (
         "lr-width-ratio",
@@ -398,7 +400,7 @@ _TABLES: tuple[tuple[str, str, str, Callable[[Analysis], Iterable[Record]]], ...
         "batch-losses",
         "batch",
         "Points lost against the baseline batch",
-        lambda a: _each(a.batch, _losses),
+        lambda a: _each(a.batch, _losses, missing=False),
     ),
     (
         "lars-against-sgd",
@@ -411,7 +413,7 @@ _TABLES: tuple[tuple[str, str, str, Callable[[Analysis], Iterable[Record]]], ...
         "best-lr-forms",
         "best-lr",
         "Forms of the best LR against the batch",
-        lambda a: _each(a.best_lr, _lr_forms),
+        lambda a: _each(a.best_lr, _lr_forms, missing=False),
     ),
     (
         "best-lr-pooled",
@@ -429,7 +431,7 @@ _TABLES: tuple[tuple[str, str, str, Callable[[Analysis], Iterable[Record]]], ...
         "wall-clock",
         "critical-batch",
         "Hours to the target",
-        lambda a: _each(a.critical_batch, _clock),
+        lambda a: _each(a.critical_batch, _clock, missing=False),
     ),
     (
         "generalisation-gap",
@@ -441,7 +443,7 @@ _TABLES: tuple[tuple[str, str, str, Callable[[Analysis], Iterable[Record]]], ...
         "layer-norms",
         "layers",
         "Norms at the first evaluation point",
-        lambda a: _each(a.layers, _layers),
+        lambda a: _each(a.layers, _layers, missing=False),
     ),
     (
         "divergence-edge",

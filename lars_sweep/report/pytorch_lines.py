@@ -43,8 +43,7 @@ def pytorch_lines(content: Mapping[str, Mapping[str, Plain]]) -> str:
     decay = _decay(content["schedule"])
     imports = [
         *(["import math", ""] if "math." in (decay or "") else []),
-        "from torch.optim.lr_scheduler import LambdaLR",
-        "",
+        *([] if decay is None else ["from torch.optim.lr_scheduler import LambdaLR", ""]),
         f"from lars_sweep.train import {name}",
         "",
     ]

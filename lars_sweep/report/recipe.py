@@ -20,8 +20,9 @@ from lars_sweep.fit.analysis import (
 )
 from lars_sweep.fit.analysis.groups import Group, split
 from lars_sweep.fit.answers import Answer, Kind
-from lars_sweep.fit.best_lr import LrScaling, lr_at
+from lars_sweep.fit.best_lr import LrScaling
 from lars_sweep.fit.divergence import DivergenceAt
+from lars_sweep.fit.predict import lr_at
 from lars_sweep.fit.rows import Rows
 from lars_sweep.fit.steps import StepsFit, epochs_to_target
 from lars_sweep.report.inputs import Source, to_rows
@@ -237,9 +238,12 @@ def _interpolated(
         nearest = min(chosen, key=lambda one: (abs(math.log(one.global_batch / batch)), one.epochs))
         rates: dict[str, Plain] = {
             on: answer.value,
-            "source": f"interpolated between the batches run ({listed}): {answer.reason}",
+            "source": f"scaling of the best LR over the batches run ({listed})",
             "safe": f"cannot say: batch {batch} was not run",
         }
+        limits = answer.interval
+        if limits is not None and limits.low is not None and limits.high is not None:
+            rates |= {"best_low": limits.low, "best_high": limits.high}
         return nearest, rates
     raise FitError(f"{missing}; no scaling of the best LR reaches it (at most an octave away)")
 

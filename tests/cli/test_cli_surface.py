@@ -29,7 +29,9 @@ SURFACE = {
     "gc": "RUN --days --dry-run",
     "collect": "RUN --out --table",
     "export": "RUN --to-optuna",
-    "report": "RUN --out",
+    "fit": "INPUTS --kind --json --delta --sigma --target --baseline --pool",
+    "recipe": "RUN --batch --only --pytorch --json --delta --sigma --target --baseline",
+    "report": "INPUTS --out --kind --against --delta --sigma --target --baseline --pool",
     "train": "TRIAL --data-dir --checkpoints --threads --compile --noise-scale",
     "doctor": "--run-dir --profile --data-dir --json",
     "data": "",
@@ -95,6 +97,7 @@ def test_help_loads_nothing_heavy() -> None:
         ("status", {"torch", "optuna", "submitit", "matplotlib"}),
         ("collect", {"torch", "optuna", "submitit", "matplotlib"}),
         ("plan", {"optuna", "submitit", "matplotlib"}),
+        ("fit", {"torch", "optuna", "submitit", "matplotlib"}),
     ],
 )
 def test_commands_load_only_what_they_need(tmp_path: Path, command: str, absent: set[str]) -> None:
@@ -103,7 +106,7 @@ def test_commands_load_only_what_they_need(tmp_path: Path, command: str, absent:
     run = make_run(tmp_path)
     arguments = {
         "status": [run.path], "plan": [tmp_path / "sweep.toml"],
-        "collect": [run.path, "--out", tmp_path / "o.parquet"],
+        "collect": [run.path, "--out", tmp_path / "o.parquet"], "fit": [run.path],
     }[command]  # fmt: skip
     code = (
         "import sys\n"

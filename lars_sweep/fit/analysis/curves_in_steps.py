@@ -23,11 +23,11 @@ from lars_sweep.fit.critical_batch import (
     wall_clock,
 )
 from lars_sweep.fit.engine import Noise
+from lars_sweep.fit.predict import accuracy_at
 from lars_sweep.fit.rows import Rows
 from lars_sweep.fit.steps import (
     MINIMUM_CELLS,
     StepsFit,
-    accuracy_at,
     batch_losing,
     epochs_to_target,
     fit_cells,

@@ -170,8 +170,8 @@ def _versus(
     options: FitOptions,
     metric: str,
 ) -> BaselineInterval | Missing:
-    if "lr-interval" not in options.kinds:
-        return TooLittle("not asked for")  # it takes three more fits
+    if not options.keep_up or "lr-interval" not in options.kinds:
+        return TooLittle("not asked for")
     if isinstance(baseline, TooLittle):
         return baseline
     usable = rows.where(rows.floats("base_lr") > 0)

@@ -22,6 +22,8 @@ class FitOptions:
     """Global batch that others are compared with; None: the smallest of each group."""
     margin: float | None = None
     """Difference of generalisation gaps that counts as none, nats; None: 10 % of the baseline's."""
+    keep_up: bool = True
+    """Whether to fit LR intervals against the baseline's plateau too: three more fits a batch."""
     paired: bool = False
     """Whether a seed had the same random numbers at every point (the sweep file's
     ``seeds.paired``); LR intervals are then fitted by blocks."""

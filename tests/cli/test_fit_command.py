@@ -1,0 +1,173 @@
+"""``fit`` and ``report`` on tables from anywhere: what is printed, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clikit import Here
+from runkit import finish, make_run
+
+FEW = """\
+model,optimizer,global_batch,epochs,samples,base_lr,seed,accuracy
+net,sgd,256,10,50000,0.1,0,70.5
+net,sgd,256,10,50000,0.1,1,70.1
+net,sgd,1024,10,50000,0.2,0,69.2
+"""
+
+
+def write(directory: Path, text: str = FEW, name: str = "few.csv") -> Path:
+    path = directory / name
+    path.write_text(text)
+    return path
+
+
+def sweep_csv(directory: Path, status: str = "") -> Path:
+    """Nine LRs and three seeds at three batches; all rows of one status if one is named."""
+    rng = np.random.default_rng(2)
+    lines = ["model,optimizer,global_batch,epochs,samples,base_lr,seed,status,accuracy"]
+    for batch in (256, 512, 1024):
+        for octave in np.arange(-4, 5) * 0.5:
+            for seed in range(3):
+                ended = status or ("diverged" if octave > 1.7 else "ok")
+                height = 70.0 - 3.0 * max(0.0, abs(octave) - 0.8) ** 2 + 0.1 * rng.normal()
+                accuracy = f"{height:.3f}" if ended == "ok" else "0.1"
+                accuracy = "" if ended in ("pruned", "failed") else accuracy
+                lr = float(0.01 * batch**0.5 * 2.0**octave)
+                lines.append(f"net,lars,{batch},10,50000,{lr!r},{seed},{ended},{accuracy}")
+    return write(directory, "\n".join(lines) + "\n", "sweep.csv")
+
+
+def test_too_little_data_is_told_plainly(cli: Here, tmp_path: Path) -> None:
+    done = cli("fit", write(tmp_path))
+    assert (done.status, done.err) == (0, "")
+    assert done.out == (
+        "few: 3 trials (3 ok)\n"
+        "\n"
+        "Accuracy at the chosen LR\n"
+        "model  optimizer  global batch  epochs  base lr  at edge  seeds  diverged  accuracy"
+        "      sd\n"
+        "net    sgd                 256      10      0.1  no           2         0      70.3"
+        "  0.2828\n"
+        "net    sgd                1024      10      0.2  no           1         0      69.2"
+        "       -\n"
+        "\n"
+        "Good learning rates (within 0.5 points of the plateau)\n"
+        "model  optimizer  global batch  epochs  add                          note\n"
+        "net    sgd                 256      10  0.05 0.0707107 0.141421 0.2"
+        "  1 LRs finished, 4 needed for a curve\n"
+        "net    sgd                1024      10  0.1 0.141421 0.282843 0.4"
+        "    1 LRs finished, 4 needed for a curve\n"
+        "\n"
+        "Epochs that hold the target\n"
+        "model  optimizer  note\n"
+        "net    sgd        2 combinations of batch and epochs finished, 3 needed\n"
+        "\n"
+        "Where accuracy falls with the batch\n"
+        "model  optimizer  epochs  next batch  note\n"
+        "net    sgd            10       2,048"
+        "  2 combinations of batch and epochs finished, 3 needed\n"
+        "\n"
+        "Points lost against the baseline batch\n"
+        "model  optimizer  epochs  global batch  accuracy  loss     note\n"
+        "net    sgd            10          1024      69.2  1.1 (?)"
+        "  neither replicate seeds nor a stated sigma\n"
+        "\n"
+        "Best LR against the batch\n"
+        "model  optimizer  epochs  note\n"
+        "net    sgd            10  0 batches with a best LR, 3 needed\n"
+        "\n"
+        "Where bigger batches stop paying in steps\n"
+        "model  optimizer  note\n"
+        "net    sgd        no sigma: neither replicate seeds, nor a stated one, nor a curve's\n"
+        "\n"
+        "Generalisation gap against the smallest batch, nats\n"
+        "model  optimizer  epochs  note\n"
+        "net    sgd            10  the table has no columns train_loss and test_loss\n"
+        "\n"
+        "LR at which the first layer breaks\n"
+        "model  optimizer  note\n"
+        "net    sgd        no layer norms are recorded\n"
+    )
+
+
+@pytest.mark.parametrize("status", ["diverged", "pruned", "failed"])
+def test_runs_that_all_ended_alike_are_no_error(cli: Here, tmp_path: Path, status: str) -> None:
+    done = cli("fit", sweep_csv(tmp_path, status))
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(f"sweep: 81 trials (81 {status})\n")
+    assert "±" not in done.out
+
+
+def test_json_holds_all_digits_and_the_options(cli: Here, tmp_path: Path) -> None:
+    path = sweep_csv(tmp_path)
+    done = cli("fit", path, "--json", "--kind", "lr-interval,best-lr", "--delta", "1")
+    content = json.loads(done.out)["runs"]["sweep"]
+    assert content["options"]["delta"] == 1.0
+    assert content["counts"] == {"diverged": 9, "ok": 72}
+    first = content["lr_interval"][0]
+    assert first["key"] == {
+        "model": "net", "optimizer": "lars", "global_batch": 256, "epochs": 10.0
+    }  # fmt: skip
+    # 0.16 at the best LR; 1 point is lost at 0.8 + sqrt(1/3) octaves
+    edge = 0.16 * 2.0 ** (0.8 + (1 / 3) ** 0.5)
+    interval = first["result"]["interval"]["high"]["interval"]
+    assert interval["low"] < edge < interval["high"]
+    assert content["batch"] == content["epochs"] == []
+    assert cli("fit", path, "--json", "--kind", "lr-interval,best-lr", "--delta", "1").out == (
+        done.out
+    )
+
+
+def test_several_inputs_are_apart_unless_pooled(cli: Here, tmp_path: Path) -> None:
+    one = write(tmp_path, name="one.csv")
+    two = write(tmp_path, FEW.replace(",256,", ",512,"), name="two.csv")
+    apart = cli("fit", one, two, "--kind", "epochs").out
+    assert [line for line in apart.splitlines() if line.endswith("(3 ok)")] == [
+        "one: 3 trials (3 ok)",
+        "two: 3 trials (3 ok)",
+    ]
+    together = cli("fit", one, two, "--pool", "--kind", "epochs").out
+    assert together.startswith("one + two: 6 trials (6 ok)\n")
+    assert "Epochs that hold the target" in together
+    assert "3 needed" not in together
+
+
+def test_the_published_tables_are_labelled(cli: Here) -> None:
+    done = cli("fit", "paper/table3", "--kind", "best-lr")
+    assert done.out.startswith(
+        "paper/table3: 10 trials (10 ok) (published numbers (single runs, sigma unknown))\n"
+    )
+
+
+def test_a_run_directory_brings_its_delta(cli: Here, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    finish(run)
+    done = cli("fit", run.path, "--json", "--kind", "batch")
+    assert done.status == 0
+    ((_, content),) = json.loads(done.out)["runs"].items()
+    assert content["options"]["delta"] == 0.5
+    assert sum(content["counts"].values()) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--kind", "lr"), "error: --kind: got lr; allowed: lr-interval, epochs,"),
+        (("--delta", "0"), "Invalid value for '--delta'"),
+        (("--target", "101"), "Invalid value for '--target'"),
+    ],
+)
+def test_wrong_options(cli: Here, tmp_path: Path, arguments: tuple[str, str], message: str) -> None:
+    done = cli("fit", write(tmp_path), *arguments)
+    assert done.status == 2
+    assert message in done.err
+
+
+def test_a_table_without_accuracy(cli: Here, tmp_path: Path) -> None:
+    done = cli("fit", write(tmp_path, "model,global_batch\nnet,256\n"))
+    assert done.status == 1
+    assert "no column epochs, samples, accuracy; got model, global_batch" in done.err
+    assert "Traceback" not in done.err
