@@ -68,6 +68,34 @@ def test_derived_intervals_cover_in_100_repetitions(benchmark, scenario: str) ->
     assert benchmark("derived").run(scenario, 100)["holds"]["coverage"]
 
 
+CHAIN = (
+    "edges, seeds until narrow",
+    "edges, seeds until narrow, median pruning",
+    "edges against the estimated baseline",
+    "best LR at a batch",
+    "best LR at a batch, median pruning",
+    "epochs to the estimated baseline",
+    "epochs to the estimated baseline, median pruning",
+)
+
+
+def test_edges_cover_with_adaptive_seeds_and_pruning_in_40_repetitions(benchmark) -> None:  # type: ignore[no-untyped-def]
+    chain = benchmark("chain")
+    assert tuple(chain.SCENARIOS) == CHAIN
+    sides = chain.run("edges, seeds until narrow, median pruning", 40)
+    assert set(sides) == {"low", "high"}
+    for side in sides.values():
+        assert side["holds"]["coverage"], side
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("scenario", CHAIN)
+def test_whole_campaigns_cover_in_400_repetitions(benchmark, scenario: str) -> None:  # type: ignore[no-untyped-def]
+    for side, found in benchmark("chain").run(scenario, 400).items():
+        assert found["holds"]["coverage"], (side, found)
+
+
 @pytest.mark.parametrize("suite", SUITES)
 def test_committed_results_belong_to_this_code_and_hold(benchmark, suite: str) -> None:  # type: ignore[no-untyped-def]
     common, script = benchmark("common"), benchmark(suite)
