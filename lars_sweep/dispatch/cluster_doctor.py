@@ -106,8 +106,9 @@ def _judged(profile: Profile, folder: Path, array: str) -> Iterator[Check]:
         if time.time() - started > 5:
             started = time.time()
             state = query_jobs([f"{array}_0"])[f"{array}_0"]
-            if not state.state.live and len(files) < ranks:
+            if not state.state.live:
                 break
+    files = sorted(folder.glob("rank-*.json"))  # some may have come since the last look
     found: list[dict[str, Any]] = [json.loads(path.read_bytes()) for path in files]
     if len(found) < ranks:
         why = f"{state.state} {state.reason}" if state else "no state"

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from lars_sweep.worker import early
+
+if __name__ == "__main__":
+    early.catch()  # before the imports below: SLURM may announce an end while they go on
+
 import argparse
 import contextlib
 import logging

@@ -8,6 +8,7 @@ import time
 from types import FrameType
 
 from lars_sweep.spec.trainer import Signal
+from lars_sweep.worker import early
 
 NO_WORK_LEFT = "no work left"
 STOP_AHEAD_S = 30.0
@@ -46,8 +47,9 @@ class JobEnd:
         Called after submitit's own handlers are set, which would checkpoint from inside the signal
         handler and swallow SIGTERM.
         """
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
+        for number in early.ANNOUNCING:
             signal.signal(number, self._on_signal)
+        self._signals |= early.caught
 
     def __call__(self) -> Signal:
         """GO_ON, PREEMPTED or OUT_OF_TIME."""

@@ -88,7 +88,8 @@ class Settings:
     def with_port(self) -> Settings:
         """The same with a block of ports that nothing listens on now."""
         size = 3 + self.nodes
-        starts = [self.port] if self.port else range(26800, 32000, 20 * -(-size // 20))
+        # Above the ports that worlds of ranks meet at, below those of outgoing connections.
+        starts = [self.port] if self.port else range(32000, 32768 - size, 20 * -(-size // 20))
         for start in starts:
             if _all_free(range(start, start + size)):
                 return replace(self, port=start)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -77,11 +78,14 @@ def test_up_needs_nothing_of_the_callers_environment(tmp_path: Path) -> None:
 
 
 @pytest.mark.slurm
-def test_two_clusters_run_side_by_side(tmp_path: Path) -> None:
-    both = [Cluster(small(tmp_path, f"{letter}{os.getpid()}")) for letter in "vw"]
+def test_two_clusters_start_at_once_and_run_side_by_side(tmp_path: Path) -> None:
+    """In different folders, so that nothing but the machine tells them of each other."""
+    both = [Cluster(small(tmp_path / letter, f"{letter}{os.getpid()}")) for letter in "vw"]
     try:
-        for cluster in both:
-            cluster.up()
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(Cluster.up, both)) == [True, True]
+        ports = [range(c.settings.port, c.settings.port + 3 + c.settings.nodes) for c in both]
+        assert not set(ports[0]) & set(ports[1])
         seen = [cluster.run("sinfo", "-h", "-p", "main", "-o", "%N %t").strip() for cluster in both]
         assert seen == [f"{cluster.settings.name}-1 idle" for cluster in both]
     finally:
