@@ -19,8 +19,8 @@ from devcluster.settings import DevClusterError, Settings
 COMMANDS = Path(settings_module.__file__).parent
 
 
-def small(tmp_path: Path, name: str) -> Settings:
-    base = str(tmp_path / name)
+def small(tmp_path: Path, name: str, folder: str = "") -> Settings:
+    base = str(tmp_path / (folder or name))
     return Settings(name=name, base=base, nodes=1, accounting=False).checked()
 
 
@@ -80,7 +80,7 @@ def test_up_needs_nothing_of_the_callers_environment(tmp_path: Path) -> None:
 @pytest.mark.slurm
 def test_two_clusters_start_at_once_and_run_side_by_side(tmp_path: Path) -> None:
     """In different folders, so that nothing but the machine tells them of each other."""
-    both = [Cluster(small(tmp_path / letter, f"{letter}{os.getpid()}")) for letter in "vw"]
+    both = [Cluster(small(tmp_path, f"{x}{os.getpid()}", f"{x}/{x}")) for x in "vw"]
     try:
         with ThreadPoolExecutor(2) as pool:
             assert list(pool.map(Cluster.up, both)) == [True, True]
