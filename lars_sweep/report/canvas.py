@@ -234,7 +234,11 @@ def _decimal_ticks(low: float, high: float) -> list[float]:
     """1-2-5 steps between two positive limits, fewer of them over many decades."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if high / low < 150 else (1,) if high / low > 3e4 else (1, 3)
-    return [m * 10.0**d for d in decades for m in steps if low <= m * 10.0**d <= high]
+    ticks = [m * 10.0**d for d in decades for m in steps if low <= m * 10.0**d <= high]
+    if len(ticks) > 2:
+        return ticks
+    finer = (1, 1.5, 2, 3, 4, 5, 7)
+    return [m * 10.0**d for d in decades for m in finer if low <= m * 10.0**d <= high]
 
 
 def log_y_axis(axes: Axes, low: float, high: float, label: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from lars_sweep.errors import SpecError
 from lars_sweep.report.evidence import Evidence
@@ -38,4 +39,9 @@ def sections_of(evidence: Evidence, kinds: Sequence[str]) -> list[Section]:
     unknown = sorted(set(kinds) - {*SECTIONS, "all"})
     if unknown:
         raise SpecError(f"--kind: got {', '.join(unknown)}; allowed: {', '.join(SECTIONS)}, all")
-    return [make(evidence) for kind, make in SECTIONS.items() if "all" in kinds or kind in kinds]
+    asked = [make for kind, make in SECTIONS.items() if "all" in kinds or kind in kinds]
+    return [_without_empty_tables(make(evidence)) for make in asked]
+
+
+def _without_empty_tables(section: Section) -> Section:
+    return replace(section, tables=tuple(table for table in section.tables if table.rows))

@@ -262,7 +262,7 @@ def _notes(evidence: Evidence, known: Sequence[Panel[BatchFinding]]) -> list[str
         f"with {panel.title}"
         for panel in known
         if (finding := panel.members[0].found) is not None
-        and finding.next_accuracy.value is not None
+        and finding.next_accuracy.interval is not None
     ]
     if ahead and len(ahead) <= PANELS_TOLD:
         notes.append(f"One octave outside the data the curve predicts, in %: {some(ahead, 3)}.")

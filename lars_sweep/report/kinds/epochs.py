@@ -175,8 +175,8 @@ def _needs(told: EpochsFinding | None) -> str:
     target = told.steps.target
     goal = f"{target.value:.2f}{NBSP}%"
     if target.batch is not None:
-        goal += f", the accuracy of batch {batch_label(target.batch)}"
-        goal += f" at {number(target.epochs or 0)} epochs,"
+        goal = f"the {goal} of batch {batch_label(target.batch)}"
+        goal += f" at {number(target.epochs or 0)} epochs"
     last = told.answers[-1]
     return f"batch {batch_label(last.batch)} {_need(last, goal)}"
 

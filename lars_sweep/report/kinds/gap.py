@@ -154,9 +154,9 @@ def _words(one: GapComparison) -> str:
         "both": f"different, yet within {one.margin:.2g} nats",
         "inconclusive": "neither shown different nor shown equal",
     }
-    told = "" if value is None else f" by {_points(value)} nats ({bracket})"
+    told = "not known" if value is None else f"{_points(value)} nats ({bracket})"
     return (
-        f"the gap at batch {batch_label(one.batch)} exceeds that of the smallest batch{told}: "
+        f"the gap at batch {batch_label(one.batch)} minus that of the smallest batch is {told}: "
         f"{ends[one.conclusion]}"
     )
 

@@ -69,7 +69,7 @@ def _paths_frame(known: Sequence[Panel[LayersFinding]]) -> pd.DataFrame:
     number = 0
     for panel in known:
         members = [entry for entry in panel.members if entry.found is not None]
-        for entry in dict.fromkeys([members[0], members[-1]]):
+        for entry in members if len(members) < 3 else [members[0], members[-1]]:
             if entry.found is None or number >= MOST_PATHS:
                 continue
             title = f"{panel.title}, batch {batch_label(entry.key.global_batch or 0)}"
@@ -95,8 +95,8 @@ def _edges_frame(known: Sequence[Panel[LayersFinding]]) -> pd.DataFrame:
     rows = []
     for panel in known:
         for entry in panel.members:
-            if entry.found is None:
-                continue
+            if entry.found is None or panel.optimizer not in ("sgd", ""):
+                continue  # the edge is one of SGD's update
             measured = entry.found.measured
             own = measured.interval
             rows.append(
@@ -126,8 +126,7 @@ def _verdict(found: Sequence[Panel[LayersFinding]]) -> Verdict:
     if not known:
         reasons = [getattr(e.result, "reason", "") for p in found for e in p.members]
         why = reasons[0] if reasons else "no trial has finished"
-        advice = "; set [measure] layer_norms in the sweep file" if "no layer norms" in why else ""
-        return Verdict(sentence(f"The data cannot say which layer limits the LR: {why}{advice}"))
+        return Verdict(sentence(f"The data cannot say which layer limits the LR: {why}"))
     spans = []
     for _, _, told in known:
         ratios = [ratio.ratio for ratio in told.ratios]

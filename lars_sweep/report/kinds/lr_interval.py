@@ -13,7 +13,7 @@ from lars_sweep.fit.answers import Answer, Kind
 from lars_sweep.fit.lr_interval import LrInterval
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
 from lars_sweep.report.kinds.lr_interval_figure import draw_lr, lr_frame
-from lars_sweep.report.labels import NBSP, batch_label, choice_split, count, lr_label, number
+from lars_sweep.report.labels import NBSP, batch_label, choice_split, count, lr_label
 from lars_sweep.report.sections import Drawing, Section
 from lars_sweep.report.tables import Table
 from lars_sweep.report.verdicts import Verdict
@@ -207,7 +207,8 @@ def _notes(evidence: Evidence, found: Sequence[Panel[LrFinding]]) -> list[str]:
 def _width_notes(evidence: Evidence) -> list[str]:
     ratios = evidence.found("width_ratio")
     told = [
-        f"{answer_words(one.entry.found, number)} at batch {batch_label(one.key.global_batch or 0)}"
+        f"{answer_words(one.entry.found, '{:.2f}'.format)} at batch "
+        f"{batch_label(one.key.global_batch or 0)}"
         for one in ratios
         if one.entry.found is not None and one.entry.found.value is not None
     ]
