@@ -3,9 +3,10 @@
     python analysis/benchmarks/simulate_and_power.py [--trials 500] [--rounds 3] [--out FILE]
 
 `launch --simulate --wait` plans the sweep, starts the local profile's workers, follows them and
-writes the report (`with_report_s`; the report has a benchmark of its own); `run_s` is the time from
-`launch --simulate` until `status --watch` has seen the last outcome. `plan --power` judges five batches of nine LRs with three seeds. Every round's time is
-kept, the median counts. Ends with status 1 if a number exceeds its limit.
+writes the report (`with_report_s`; the report has a benchmark of its own). `run_s` is the time from
+`launch --simulate` until `status --watch` has seen the last outcome. `plan --power` judges five
+batches of nine LRs with three seeds. Every round's time is kept, the median counts. Ends with
+status 1 if a number exceeds its limit.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from lars_sweep.dispatch.prune import prune
 from lars_sweep.dispatch.status import run_status
 from lars_sweep.errors import RunError
 from lars_sweep.outcomes.store import load_table
+from lars_sweep.report import report_run
 from lars_sweep.rundir import requests
 from lars_sweep.rundir.layout import RunDir, create_run, open_run
 from lars_sweep.spec.strata import DataFacts
@@ -110,9 +111,9 @@ def test_a_signal_ends_it_and_a_later_attempt_repeats_it(trials: list[TrialSpec]
     assert train(trial).evaluations[:3] == cut.evaluations
 
 
-def test_a_run_is_marked_in_every_place(run: RunDir) -> None:
-    from lars_sweep.report import report_run
-
+def test_a_run_is_marked_in_every_place(tmp_path: Path) -> None:
+    content = plan_content(plan_of(tmp_path, GRID, facts=FACTS), trainer="analytic")
+    run = create_run(tmp_path / "run", content | {"sweep": "SIMULATED-small"})
     worker_of(run, AnalyticTrainer()).work()
     rows = table(run)
     assert {row["device"] for row in rows} == {MARK}
@@ -164,7 +165,9 @@ def test_prune_stops_simulated_trials(run: RunDir) -> None:
 
 
 def test_a_pruner_censors_simulated_trials(tmp_path: Path) -> None:
-    text = SWEEP + '[strategy]\npruner = { name = "MedianPruner", n_startup_trials = 2 }\n'
+    text = GRID.replace("[64, 128]", "64").replace("base_lr = [0.1, 0.2, 0.4]", LRS)
+    text = text.replace("epochs = 2", "epochs = 2\nevaluations = 4")
+    text += '[strategy]\npruner = { name = "MedianPruner", n_startup_trials = 2 }\n'
     content = plan_content(plan_of(tmp_path, text, facts=FACTS), trainer="analytic")
     pruned = create_run(tmp_path / "run", content)
     worker_of(pruned, AnalyticTrainer()).work()
