@@ -94,19 +94,19 @@ class GroupBatchNorm2d(nn.Module):
         # One native call per group: split and cat cost one copy each way, while a single call on
         # (size, groups·C, H, W) would cost two transpositions each way.
         chunks = torch.split(x, size)
-        statistics = self.running_mean.new_zeros(len(chunks), 2, self.num_features)
-        # "Momentum" 1 makes torch write a group's own mean and unbiased variance into these rows.
+        # A row per group: mean, unbiased variance, 1. "Momentum" 1 makes torch write those two.
+        rows = self.running_mean.new_ones(len(chunks), 2 * self.num_features + 1)
+        statistics = rows[:, :-1].view(-1, 2, self.num_features)
         outputs = [
             F.batch_norm(chunk, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
-            for chunk, (mean, variance) in zip(chunks, statistics, strict=True)
+            for chunk, (mean, variance) in zip(chunks, statistics.unbind(), strict=True)
         ]
         with torch.no_grad():
             if calibrating:
                 values = [chunk.numel() // self.num_features for chunk in chunks]
                 self._add_moments(statistics, torch.tensor(values, device=x.device))
             else:
-                self.pending[:-1] += statistics.sum(0).flatten()
-                self.pending[-1] += len(chunks)
+                self.pending.add_(rows.sum(0))
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
     def _add_moments(self, statistics: Tensor, values: Tensor) -> None:
@@ -121,8 +121,8 @@ class GroupBatchNorm2d(nn.Module):
         mean, variance = (self.pending[:-1] / groups.clamp(min=1)).view(2, -1)
         # A step without any group leaves the buffers alone, and no device is asked for the count.
         weight = self.untouched.clamp(min=self.momentum) * (groups > 0)
-        self.running_mean.lerp_(mean, weight.to(mean.dtype))
-        self.running_var.lerp_(variance, weight.to(mean.dtype))
+        self.running_mean.lerp_(mean, weight)
+        self.running_var.lerp_(variance, weight)
         self.untouched.mul_(groups == 0)
         self.pending.zero_()
 
@@ -215,6 +215,15 @@ def set_atoms(model: nn.Module, atoms: Atoms | None) -> None:
             if atoms is not None:
                 module.key.fill_(_signed(_hash(atoms.seed, atoms.step, module.layer)))
                 module.first_group.fill_(atoms.first_group)
+
+
+def group_layers(model: nn.Module) -> nn.ModuleList:
+    """The group layers of ``model``: what `set_atoms` and `fold_statistics` need of it.
+
+    A loop keeps it and saves the walk over all modules in every step.
+    """
+    kinds = (GroupBatchNorm2d, GroupDropout)
+    return nn.ModuleList(module for module in model.modules() if isinstance(module, kinds))
 
 
 def pending_statistics(model: nn.Module) -> list[Tensor]:
@@ -321,7 +330,10 @@ def _mix64(z: Tensor) -> Tensor:
 
 
 def _mix32(x: Tensor) -> Tensor:
-    """A bijective 32-bit mixer (constants: Wellons, "lowbias32") on int32."""
-    x = (x ^ ((x >> 16) & 0xFFFF)) * 0x7FEB352D
-    x = (x ^ ((x >> 15) & 0x1FFFF)) * (0x846CA68B - 2**32)
-    return x ^ ((x >> 16) & 0xFFFF)
+    """A bijective 32-bit mixer (constants: Wellons, "lowbias32") on int32, in place."""
+    x ^= (x >> 16).bitwise_and_(0xFFFF)
+    x *= 0x7FEB352D
+    x ^= (x >> 15).bitwise_and_(0x1FFFF)
+    x *= 0x846CA68B - 2**32
+    x ^= (x >> 16).bitwise_and_(0xFFFF)
+    return x

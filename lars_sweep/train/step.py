@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.train.batches import LoadedBatch
 from lars_sweep.train.buckets import GradientBuckets, sum_together
-from lars_sweep.train.layers import Atoms, fold_statistics, pending_statistics, set_atoms
+from lars_sweep.train.layers import (
+    Atoms,
+    fold_statistics,
+    group_layers,
+    pending_statistics,
+    set_atoms,
+)
 from lars_sweep.train.models import training_loss
 from lars_sweep.train.numerics import Numerics
 from lars_sweep.train.world import World
@@ -37,7 +43,7 @@ class GradientStep:
         # Evaluations stay uncompiled: their statistics are other objects each time. Micro-batches
         # have two sizes at most.
         self._forward = torch.compile(model, dynamic=False) if compiled else model
-        self._model = model
+        self._group_layers = group_layers(model)
         self._numerics = numerics
         self._world = world
         self._parameters = [p for p in model.parameters() if p.requires_grad]
@@ -63,7 +69,8 @@ class GradientStep:
 
     def _loss(self, batch: LoadedBatch) -> Tensor:
         item = batch.micro_batch
-        set_atoms(self._model, Atoms(self._trial.seed, item.step, item.first_group, item.groups))
+        atoms = Atoms(self._trial.seed, item.step, item.first_group, item.groups)
+        set_atoms(self._group_layers, atoms)
         loss = loss_sum(self._forward, batch.images, batch.labels, self._numerics)
         return loss / self._trial.global_batch
 
@@ -83,7 +90,7 @@ class GradientStep:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         sum_together([loss, *self._statistics], self._world)
-        fold_statistics(self._model)
+        fold_statistics(self._group_layers)
         return loss
 
     def gradients(self) -> list[Tensor]:

@@ -50,8 +50,10 @@ def mean_of_chunk_means() -> Iterator[None]:
 
     def wrong(self: GradientStep, batch: LoadedBatch) -> Tensor:
         item = batch.micro_batch
-        set_atoms(self._model, Atoms(self._trial.seed, item.step, item.first_group, item.groups))
-        return F.cross_entropy(self._model(batch.images), batch.labels) / chunks[item.step]
+        set_atoms(
+            self._group_layers, Atoms(self._trial.seed, item.step, item.first_group, item.groups)
+        )
+        return F.cross_entropy(self._forward(batch.images), batch.labels) / chunks[item.step]
 
     with patch.object(Batches, "of_step", counted), patch.object(GradientStep, "_loss", wrong):
         yield
