@@ -20,11 +20,13 @@ from lars_sweep.spec.strata import DataFacts
 from lars_sweep.spec.trainer import Control, Evaluation, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.plan import plan_content
+from lars_sweep.train.schedules import lr_integral
 from lars_sweep.worker.analytic import MARK, AnalyticTrainer, fate_of
 
 FACTS = DataFacts(content_id="SIMULATED", train_samples=1536)
-LRS = "base_lr = { log = [0.01, 20], points = 9 }"
-SWEEP = GRID.replace("base_lr = [0.1, 0.2, 0.4]", LRS).replace('"sgd"', '["sgd", "lars"]')
+LRS = "base_lr = { log = [0.01, 20], points = 6 }"
+SHORT = GRID.replace("bn_batch = 32", "bn_batch = 32\nevaluations = 5")
+SWEEP = SHORT.replace("base_lr = [0.1, 0.2, 0.4]", LRS).replace('"sgd"', '["sgd", "lars"]')
 
 
 class Free:
@@ -103,6 +105,29 @@ def test_a_high_learning_rate_looks_worse_before_it_has_decayed(trials: list[Tri
     assert max(behind[: len(behind) // 2]) > behind[-1] + 0.5
 
 
+def test_what_counts_is_the_product_of_lr_and_trust_over_one_minus_momentum(
+    trials: list[TrialSpec],
+) -> None:
+    lars = next(t for t in trials if t.optimizer == "lars")
+    eta = lars.trust_coefficient or 0.0
+    same = (
+        replace(lars, base_lr=2 * lars.base_lr, trust_coefficient=eta / 2),
+        replace(lars, base_lr=2 * lars.base_lr, momentum=0.8),
+    )
+    assert [fate_of(t).octaves for t in same] == pytest.approx([fate_of(lars).octaves] * 2)
+    sgd = next(t for t in trials if t.optimizer == "sgd" and t.base_lr == lars.base_lr)
+    assert fate_of(sgd).octaves > fate_of(lars).octaves + 3
+
+
+@pytest.mark.parametrize("schedule", ["poly", "cosine", "constant"])
+def test_the_lr_integral_is_that_of_the_schedule(trials: list[TrialSpec], schedule: str) -> None:
+    trial = replace(trials[0], schedule=schedule, epochs=60, warmup_steps=120, evaluations=20)
+    result = train(trial, Free(15))
+    assert result.steps_done > 500  # more than the points it is summed at
+    exact = lr_integral(trial, result.steps_done)
+    assert result.lr_integral == pytest.approx(exact, rel=2e-3)
+
+
 def test_a_signal_ends_it_and_a_later_attempt_repeats_it(trials: list[TrialSpec]) -> None:
     trial = next(t for t in trials if train(t).status == "ok")
     cut, pruned = train(trial, Free(3)), train(trial, Free(3, Signal.PRUNE))
@@ -112,7 +137,7 @@ def test_a_signal_ends_it_and_a_later_attempt_repeats_it(trials: list[TrialSpec]
 
 
 def test_a_run_is_marked_in_every_place(tmp_path: Path) -> None:
-    content = plan_content(plan_of(tmp_path, GRID, facts=FACTS), trainer="analytic")
+    content = plan_content(plan_of(tmp_path, SHORT, facts=FACTS), trainer="analytic")
     run = create_run(tmp_path / "run", content | {"sweep": "SIMULATED-small"})
     worker_of(run, AnalyticTrainer()).work()
     rows = table(run)
@@ -165,8 +190,7 @@ def test_prune_stops_simulated_trials(run: RunDir) -> None:
 
 
 def test_a_pruner_censors_simulated_trials(tmp_path: Path) -> None:
-    text = GRID.replace("[64, 128]", "64").replace("base_lr = [0.1, 0.2, 0.4]", LRS)
-    text = text.replace("epochs = 2", "epochs = 2\nevaluations = 4")
+    text = SHORT.replace("[64, 128]", "64").replace("base_lr = [0.1, 0.2, 0.4]", LRS)
     text += '[strategy]\npruner = { name = "MedianPruner", n_startup_trials = 2 }\n'
     content = plan_content(plan_of(tmp_path, text, facts=FACTS), trainer="analytic")
     pruned = create_run(tmp_path / "run", content)
