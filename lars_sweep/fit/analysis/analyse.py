@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -34,6 +35,9 @@ from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.analysis.scaling import LrScalingFinding, lr_scalings, pooled_scaling
 from lars_sweep.fit.answers import Answer
 from lars_sweep.fit.rows import Rows
+
+MOST_KEPT_UP = 24
+"""With more LR intervals than this none is fitted against the baseline's plateau: seconds each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,9 @@ def analyse(
     rates: list[Entry[LrFinding]] = []
     if wanted & {"lr-interval", "best-lr", "batch"}:
         effective = effective_lrs(layers)
+        count = sum(1 for group in groups for _ in group.rows.groups(("global_batch", "epochs")))
+        if count > MOST_KEPT_UP:
+            options = dataclasses.replace(options, keep_up=False)
         rates = [entry for group in groups for entry in lr_findings(group, options, effective)]
     steps: dict[Key, StepsFinding] = {}
     epochs: list[Entry[EpochsFinding]] = []

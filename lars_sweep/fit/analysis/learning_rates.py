@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from lars_sweep.fit.analysis.entries import Entry, Missing, TooLittle, attempt
+from lars_sweep.fit.analysis.entries import Entry, Missing, Refused, TooLittle, attempt
 from lars_sweep.fit.analysis.groups import Group, choice_metric
 from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
@@ -171,7 +171,7 @@ def _versus(
     metric: str,
 ) -> BaselineInterval | Missing:
     if not options.keep_up or "lr-interval" not in options.kinds:
-        return TooLittle("not asked for")
+        return Refused("not fitted: not asked for, or too many LR intervals; select fewer rows")
     if isinstance(baseline, TooLittle):
         return baseline
     usable = rows.where(rows.floats("base_lr") > 0)
