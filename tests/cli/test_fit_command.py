@@ -171,3 +171,35 @@ def test_a_table_without_accuracy(cli: Here, tmp_path: Path) -> None:
     assert done.status == 1
     assert "no column epochs, samples, accuracy; got model, global_batch" in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_report_of_a_file_carries_fits_and_tables(cli: Here, tmp_path: Path) -> None:
+    out = tmp_path / "compared"
+    text = FEW.replace("net,sgd,256", "alexnet,lars,512").replace("net,sgd", "alexnet,lars")
+    path = write(tmp_path, text.replace(",10,50000", ",100,1281167"))
+    done = cli("report", path, "--out", out, "--kind", "batch,outcomes", "--against", "paper")
+    assert (done.status, done.out) == (0, f"{out / 'report.html'}\n")
+    page = (out / "report.html").read_text()
+    assert 'id="against"' in page
+    assert 'id="layers"' not in page
+    assert "58.7" in page
+    fits = json.loads((out / "fits.json").read_text())
+    assert list(fits["runs"]) == ["few"]
+    assert (out / "fits" / "table-batch-alexnet-lars.md").exists()
+    assert (out / "fits" / "table-batch-alexnet-lars.tex").exists()
+    assert (out / "against-paper.csv").read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--against", "us"), "error: --against: got 'us'; allowed: paper"),
+        (("--kind", "layer"), "error: --kind: got layer; allowed: lr-interval,"),
+    ],
+)
+def test_wrong_options_of_a_report(
+    cli: Here, tmp_path: Path, arguments: tuple[str, str], message: str
+) -> None:
+    done = cli("report", write(tmp_path), *arguments)
+    assert done.status == 2
+    assert message in done.err

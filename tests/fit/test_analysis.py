@@ -380,3 +380,18 @@ def test_one_seed_with_a_stated_sigma_has_intervals() -> None:
     told = analyse(TOO_LITTLE["no seeds"], options=FitOptions(sigma=0.2, kinds=("lr-interval",)))
     kinds = [entry.found.interval.low.kind for entry in told.lr_interval if entry.found]
     assert kinds == [Kind.BOUNDED] * 4
+
+
+def test_many_intervals_are_not_fitted_against_the_baseline_and_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    two = sweep(batches=(256, 1024))
+    few = analyse(two, options=FitOptions(kinds=("lr-interval",)))
+    monkeypatch.setattr("lars_sweep.fit.analysis.analyse.MOST_KEPT_UP", 1)
+    many = analyse(two, options=FitOptions(kinds=("lr-interval",)))
+    for before, after in zip(few.lr_interval, many.lr_interval, strict=True):
+        assert before.found is not None
+        assert after.found is not None
+        assert before.found.interval == after.found.interval
+        assert not isinstance(before.found.versus_baseline, (TooLittle, Refused))
+        assert isinstance(after.found.versus_baseline, Refused)
