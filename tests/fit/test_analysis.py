@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -387,7 +388,8 @@ def test_many_intervals_are_not_fitted_against_the_baseline_and_say_so(
 ) -> None:
     two = sweep(batches=(256, 1024))
     few = analyse(two, options=FitOptions(kinds=("lr-interval",)))
-    monkeypatch.setattr("lars_sweep.fit.analysis.analyse.MOST_KEPT_UP", 1)
+    module = importlib.import_module("lars_sweep.fit.analysis.analyse")
+    monkeypatch.setattr(module, "MOST_KEPT_UP", 1)
     many = analyse(two, options=FitOptions(kinds=("lr-interval",)))
     for before, after in zip(few.lr_interval, many.lr_interval, strict=True):
         assert before.found is not None
