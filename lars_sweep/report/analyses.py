@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lars_sweep.errors import SpecError
 from lars_sweep.fit.analysis import KINDS, Analysis, FitOptions, analyse
-from lars_sweep.report.inputs import Source, pooled, read_sources, to_rows
+from lars_sweep.report.inputs import GAP_COLUMNS, Source, pooled, read_sources, to_rows
 
 DEFAULT_DELTA = 0.5
 
@@ -58,7 +58,7 @@ def analyse_source(source: Source, options: FitOptions) -> Analysis:
     """Fit one input."""
     return analyse(
         to_rows(source.outcomes),
-        None if source.curves is None else to_rows(source.curves),
+        None if source.curves is None else to_rows(source.curves.select(GAP_COLUMNS)),
         None if source.layers is None else to_rows(source.layers),
         options=options,
     )

@@ -29,9 +29,10 @@ STATUSES = ("ok", "diverged", "pruned", "failed")
 LAYER_COLUMNS = (
     "step", "layer", "weight_norm", "gradient_norm", "effective_lr", "update_ratio",
 )  # fmt: skip
-GAP_COLUMNS = ("step", "epochs", "train_loss", "val_loss", "test_loss")
+GAP_COLUMNS = ("trial_id", "epochs", "train_loss", "val_loss", "test_loss")
+"""What the fits read of the curves."""
 LAYER_ROWS = 3_000_000
-"""More layer rows than this are thinned to the first, the last and some steps in between."""
+"""More layer rows than this are thinned, by leaving out evaluation points."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,7 @@ def _of_run(run: RunDir) -> Source:
         label=run.path.name if run.path.name != "" else run.sweep,
         outcomes=load_table(run, "outcomes"),
         curves=load_table(run, "curves"),
-        layers=_thinned(load_table(run, "layers", LAYER_COLUMNS)),
+        layers=thinned(load_table(run, "layers", LAYER_COLUMNS)),
         provenance={"Run id": run.run_id, "Sweep": run.sweep, "Spec hash": run.spec_hash},
         delta=float(spec["protocol"]["delta"]),
         paired=bool(spec["seeds"]["paired"]),
@@ -110,8 +111,12 @@ def _of_run(run: RunDir) -> Source:
     )
 
 
-def _thinned(layers: pa.Table) -> pa.Table:
-    """At most `LAYER_ROWS`: every k-th evaluation point of each trial, its first one among them."""
+def thinned(layers: pa.Table) -> pa.Table:
+    """About `LAYER_ROWS`: every k-th evaluation point of each trial, its first one among them.
+
+    Args:
+        layers: rows sorted by trial, then step.
+    """
     every = -(-layers.num_rows // LAYER_ROWS)
     if every <= 1:
         return layers

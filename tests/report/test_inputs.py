@@ -12,6 +12,7 @@ import pytest
 
 from lars_sweep.errors import OutcomeError, RunError
 from lars_sweep.outcomes.tables import arrow_schema
+from lars_sweep.report import inputs
 from lars_sweep.report.inputs import completed, pooled, read_source, read_sources, to_rows
 
 TABLE = pa.table(
@@ -136,6 +137,19 @@ def test_a_table_from_elsewhere_is_completed_for_the_figures(tmp_path: Path) -> 
     assert table["stratum"].unique().to_pylist() == [
         "model=net global_batch=256 epochs=10 samples=50000",
         "model=net global_batch=1024 epochs=10 samples=50000",
+    ]
+
+
+def test_many_layer_rows_are_thinned_by_evaluation_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(trial, step, layer) for trial in "ab" for step in (1, 2, 3, 4, 5) for layer in "xy"]
+    names = ("trial_id", "step", "layer")
+    columns = zip(names, zip(*rows, strict=True), strict=True)
+    table = pa.table({name: list(values) for name, values in columns})
+    assert inputs.thinned(table) is table
+    monkeypatch.setattr(inputs, "LAYER_ROWS", 10)
+    kept = inputs.thinned(table).to_pylist()
+    assert [(r["trial_id"], r["step"], r["layer"]) for r in kept] == [
+        row for row in rows if row[1] in (1, 3, 5)
     ]
 
 
