@@ -23,7 +23,7 @@ slurm-demo: $(SETUP)  ## A sweep on a SLURM cluster of 4 virtual nodes, DDP over
 		--set space.epochs=2 --set seeds.count=1 --set 'space.global_batch=[256,512]' --wait; \
 		status=$$?; slurm/devcluster/down --wipe; exit $$status
 
-test: $(SETUP_DEV)    ## Linters, types, layers and all tests but the long ones (root: it starts clusters)
+test: $(SETUP_DEV)    ## Linters, types, layers and all tests but the long ones (those on SLURM as root)
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest -n 2 --dist loadgroup -m "not long and not gpu and not slurm"
 	@$(MAKE) --no-print-directory test-slurm
