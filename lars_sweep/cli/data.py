@@ -34,7 +34,8 @@ def show(name: Name, data_dir: DataDir = None, json_: Json = False) -> None:
 def get(
     name: Name,
     to: Annotated[
-        Path | None, typer.Option("--directory", help="Where to put its files [default: a cache].")
+        Path | None,
+        typer.Option("--directory", help="Where to put its files.", show_default="a cache"),
     ] = None,
 ) -> None:
     """Download a data set, checked against known checksums; repeating it is harmless."""

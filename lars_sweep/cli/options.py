@@ -10,7 +10,7 @@ SweepFile = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
 RunDirOption = Annotated[
-    Path | None, typer.Option("--run-dir", help="Run directory [default: runs/NAME].")
+    Path | None, typer.Option("--run-dir", help="Run directory.", show_default="runs/NAME")
 ]
 Set = Annotated[
     list[str] | None,
@@ -25,7 +25,8 @@ Profile = Annotated[
     str, typer.Option("--profile", help="Where workers run: a shipped profile or a TOML file.")
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Workers alive at a time [default: profile].")
+    int | None,
+    typer.Option("--workers", min=1, help="Workers alive at a time.", show_default="profile"),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show progress, then write the report.")]
@@ -40,8 +41,8 @@ Kinds = Annotated[
     typer.Option(
         "--kind",
         metavar="K[,K]",
-        help="lr-interval, epochs, batch, best-lr, critical-batch, gap, layers or all "
-        "[default: all].",
+        help="lr-interval, epochs, batch, best-lr, critical-batch, gap, layers or all.",
+        show_default="all",
     ),
 ]
 ReportKinds = Annotated[
@@ -49,30 +50,44 @@ ReportKinds = Annotated[
     typer.Option(
         "--kind",
         metavar="K[,K]",
-        help="Sections: those of `fit`, and curves and outcomes [default: all].",
+        help="Sections: those of `fit`, and curves and outcomes.",
+        show_default="all",
     ),
 ]
 Delta = Annotated[
     float | None,
     typer.Option(
-        "--delta", min=1e-6, help="Points below the plateau that are good [default: the sweep's]."
+        "--delta",
+        min=1e-6,
+        help="Points below the plateau that are good.",
+        show_default="the sweep's",
     ),
 ]
 Sigma = Annotated[
     float | None,
     typer.Option(
-        "--sigma", min=1e-6, help="Standard deviation of one seed, points [default: from seeds]."
+        "--sigma",
+        min=1e-6,
+        help="Standard deviation of one seed, points.",
+        show_default="from seeds",
     ),
 ]
 Target = Annotated[
     float | None,
     typer.Option(
-        "--target", min=0, max=100, metavar="ACC", help="Accuracy to hold, % [default: baseline's]."
+        "--target",
+        min=0,
+        max=100,
+        metavar="ACC",
+        help="Accuracy to hold, %.",
+        show_default="baseline's",
     ),
 ]
 Baseline = Annotated[
     int | None,
-    typer.Option("--baseline", min=1, metavar="N", help="Baseline batch [default: the smallest]."),
+    typer.Option(
+        "--baseline", min=1, metavar="N", help="Baseline batch.", show_default="the smallest"
+    ),
 ]
 Pool = Annotated[
     bool, typer.Option("--pool", help="Fit all inputs together; a trial in two of them is one.")

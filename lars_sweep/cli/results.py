@@ -63,7 +63,9 @@ def report(
     inputs: Inputs,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Directory to write [default: RUN/report; report for files]."),
+        typer.Option(
+            "--out", help="Directory to write.", show_default="RUN/report; report for files"
+        ),
     ] = None,
     kind: ReportKinds = None,
     against: Annotated[
