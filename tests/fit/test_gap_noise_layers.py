@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TABLES
 
 from lars_sweep.fit.answers import Answer, Kind
 from lars_sweep.fit.fieller import fieller
@@ -14,6 +14,8 @@ from lars_sweep.fit.gap import final_gaps, gap_at_matched_train_loss, gap_bands,
 from lars_sweep.fit.layers import edge_agreement, layer_ratios, predicted_edge, ratio_paths
 from lars_sweep.fit.noise_scale import NoiseParts, estimate_noise_scale, noise_parts
 from lars_sweep.fit.rows import Rows
+
+TABLES = Path(__file__).parents[2] / "analysis" / "reference"
 
 
 def runs(difference: float, sd: float, seeds: int, seed: int = 0) -> Rows:
