@@ -434,9 +434,9 @@ _TABLES: tuple[tuple[str, str, str, Callable[[Analysis], Iterable[Record]]], ...
         lambda a: _each(a.critical_batch, _clock, missing=False),
     ),
     (
-        "generalisation-gap",
+        "generalization-gap",
         "gap",
-        "Generalisation gap against the smallest batch, nats",
+        "Generalization gap against the smallest batch, nats",
         lambda a: _each(a.gap, _gap),
     ),
     (

@@ -83,7 +83,7 @@ def test_too_little_data_is_told_plainly(cli: Here, tmp_path: Path) -> None:
         "model  optimizer  note\n"
         "net    sgd        no sigma: neither replicate seeds, nor a stated one, nor a curve's\n"
         "\n"
-        "Generalisation gap against the smallest batch, nats\n"
+        "Generalization gap against the smallest batch, nats\n"
         "model  optimizer  epochs  note\n"
         "net    sgd            10  the table has no columns train_loss and test_loss\n"
         "\n"
@@ -135,7 +135,7 @@ def test_several_inputs_are_apart_unless_pooled(cli: Here, tmp_path: Path) -> No
     assert "3 needed" not in together
 
 
-def test_the_published_tables_are_labelled(cli: Here) -> None:
+def test_the_published_tables_are_labeled(cli: Here) -> None:
     done = cli("fit", "paper/table3", "--kind", "best-lr")
     assert done.out.startswith(
         "paper/table3: 10 trials (10 ok) (published numbers (single runs, sigma unknown))\n"

@@ -90,7 +90,7 @@ def analyse(
     Args:
         outcomes: columns of the outcome table; at least model, global_batch, epochs, samples and
             accuracy.
-        curves: curve rows with ``trial_id``, for the generalisation gap.
+        curves: curve rows with ``trial_id``, for the generalization gap.
         layers: layer rows with ``trial_id``, for norms and effective LRs.
         options: what the user states.
 

@@ -1,4 +1,4 @@
-"""The generalisation gap at the chosen LRs, per number of epochs (the paper's Figure 1)."""
+"""The generalization gap at the chosen LRs, per number of epochs (the paper's Figure 1)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class FitOptions:
     baseline: int | None = None
     """Global batch that others are compared with; None: the smallest of each group."""
     margin: float | None = None
-    """Difference of generalisation gaps that counts as none, nats; None: 10 % of the baseline's."""
+    """Difference of generalization gaps that counts as none, nats; None: 10 % of the baseline's."""
     keep_up: bool = True
     """Whether to fit LR intervals against the baseline's plateau too: three more fits a batch.
     Off in any case where there are very many intervals."""
