@@ -279,9 +279,13 @@ def steps_axis(axes: Axes, low: float, high: float) -> None:
     axes.set_xlim(low, high)
     major = _decimal_ticks(low, high)
     axes.xaxis.set_major_locator(FixedLocator(major))
-    axes.xaxis.set_major_formatter(FixedFormatter([f"{step:,.0f}" for step in major]))
+    axes.xaxis.set_major_formatter(FixedFormatter([_steps_label(step) for step in major]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("optimizer steps")
+
+
+def _steps_label(steps: float) -> str:
+    return f"{steps / 1e6:g} M" if steps >= 1e6 else f"{steps:,.0f}"
 
 
 def strip_axis(axes: Axes, labels: Sequence[str]) -> None:

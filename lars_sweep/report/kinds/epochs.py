@@ -109,11 +109,13 @@ def _frame(evidence: Evidence, shown: Sequence[Panel[EpochsFinding]]) -> pd.Data
 
 
 def _curves(told: EpochsFinding) -> Iterator[Row]:
-    """A line over epochs per batch, and one over steps at the middle number of epochs."""
+    """A line over epochs per batch run at several, and one over steps at the middle epochs."""
     fit, cells = told.steps.fit, told.steps.cells
     if not isinstance(fit, StepsFit):
         return
-    batches = np.unique(cells.batch).tolist()
+    # a batch with one number of epochs shows nothing of the growth with them
+    several = [b for b in np.unique(cells.batch) if np.sum(cells.batch == b) > 1]
+    batches = [float(batch) for batch in several]
     half = MOST_CURVES // 2
     lines: list[tuple[FloatArray, FloatArray, dict[str, Any]]] = []
     for batch in batches if len(batches) <= MOST_CURVES else batches[:half] + batches[-half:]:

@@ -307,9 +307,10 @@ def _verdicts_table(found: Sequence[Panel[LrFinding]]) -> Table:
                 rows.append(
                     (
                         panel.title, batch_label(entry.key.global_batch or 0), lr_label(one.lr),
+                        one.verdict,
                         "–" if one.accuracy is None else f"{one.accuracy:.2f}", f"{one.ok}",
                         f"{at.diverged}/{at.runs}" if at.diverged else "0",
-                        f"{one.pruned}", gap, one.verdict,
+                        f"{one.pruned}", gap,
                     )
                 )  # fmt: skip
                 records.append(
@@ -330,9 +331,9 @@ def _verdicts_table(found: Sequence[Panel[LrFinding]]) -> Table:
         "is less than δ behind the best (simultaneous 95 % interval, multiple comparison with "
         "the best); out, where it is more than δ behind, or divergence has taken over; else "
         "undecided.",
-        head=("Stratum", "Batch", "LR", "Mean %", "ok", "Diverged", "Pruned", "Behind the best",
-              "Verdict"),
-        numeric=(False, *[True] * 7, False),
+        head=("Stratum", "Batch", "LR", "Verdict", "Mean %", "ok", "Diverged", "Pruned",
+              "Behind the best"),
+        numeric=(False, True, True, False, *[True] * 5),
         rows=tuple(rows),
         frame=pd.DataFrame(records),
     )  # fmt: skip
