@@ -16,11 +16,10 @@ from lars_sweep.fit.blocks import without_blocks
 from lars_sweep.fit.cells import cells
 from lars_sweep.fit.edges import Edges, find_edges
 from lars_sweep.fit.linear import FloatArray
-from lars_sweep.fit.lr_design import design_of
+from lars_sweep.fit.lr_design import design_of, resolution
 from lars_sweep.fit.lr_interval import LrInterval, edge_answer, inner_outer
 from lars_sweep.fit.rows import Rows
 
-_STEP = 1 / 64
 _NORMAL_95 = 1.959964
 
 
@@ -132,7 +131,7 @@ def _edges(
     sigma = own.sigma if own.sigma_source == "user" else None if known else own.delta / 2
 
     def at(some: float) -> Edges:
-        return find_edges(tested, some, sigma=sigma, step=_STEP)
+        return find_edges(tested, some, sigma=sigma, step=resolution(tested))
 
     deepest = at(depth + slack)
     if depth <= 0:

@@ -92,7 +92,7 @@ def find_edges(
         families: curves that are averaged; one of them where the family is known.
         form_error: share of the depth by which they may be wrong, see `FORM_ERROR`.
     """
-    noise = spread(design.samples, sigma)
+    noise = spread(design.samples, sigma, delta)
     weights = cell_weights(design, noise, delta, form_error)
     y = np.where(weights > 0, design.mean, 0.0)
     upper = upper_edge_profiles(design.x, y, weights, delta, step)

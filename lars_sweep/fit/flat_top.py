@@ -139,17 +139,17 @@ def _profiles(
     left = sides[0].free_gain(sides[0].cross(level))
     left_best = np.maximum.accumulate(left, axis=-1)
     right = sides[1].cross(level)
-    flat = np.empty((len(y), len(edges)))
+    flat = np.empty((len(y), len(edges), level.shape[1]))
     split = np.empty_like(flat)
     for j, edge in enumerate(edges):
         m = int(np.searchsorted(knots, edge - 1e-9))
         curvature = delta / (edge - knots[:m]) ** 2
         penalty = curvature**2 * sides[1].square[:, :m]
         gain = 2.0 * curvature * right[..., :m] - penalty[:, None, :]
-        split[:, j] = parabolic_minimum(base - np.max(left[..., :m] + gain, axis=-1))
-        total = left_best[..., :m] + _from_right(gain)
-        flat[:, j] = parabolic_minimum(base - np.max(total, axis=-1))
-    return flat, split, level, _level_rss(level, y, w, sides)
+        split[:, j] = base - np.max(left[..., :m] + gain, axis=-1)
+        flat[:, j] = base - np.max(left_best[..., :m] + _from_right(gain), axis=-1)
+    rss = parabolic_minimum(flat), parabolic_minimum(split)
+    return *rss, level, _level_rss(level, y, w, sides)
 
 
 def parabolic_minimum(values: FloatArray) -> FloatArray:

@@ -9,6 +9,13 @@ from lars_sweep.fit.edges import Design
 
 MINIMUM_LRS = 4
 """Finished LRs below which no curve over LRs is fitted."""
+_FINEST, _PER_GAP = 1 / 32, 16
+
+
+def resolution(design: Design) -> float:
+    """Step in octaves at which edges are searched: a sixteenth of the closest LRs' distance."""
+    gaps = np.diff(np.unique(design.x))
+    return float(max(_FINEST, gaps.min() / _PER_GAP)) if len(gaps) else _FINEST
 
 
 def design_of(table: Cells, lr: str) -> Design:

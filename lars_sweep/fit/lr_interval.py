@@ -17,13 +17,12 @@ from lars_sweep.fit.divergence import DivergenceAt, divergence_table, takeover_d
 from lars_sweep.fit.edges import Edges, find_edges
 from lars_sweep.fit.fieller import fieller
 from lars_sweep.fit.linear import FloatArray
-from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of
+from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of, resolution
 from lars_sweep.fit.rows import Rows, refuse_mixed
 from lars_sweep.fit.sigma import MINIMUM_NU, spread
 
 Verdict = Literal["in", "out", "undecided", "undecided (pruned)"]
 
-_STEP = 1 / 64
 _DRAWS = 4000
 _NORMAL_95 = 1.959964
 
@@ -149,7 +148,7 @@ def lr_interval(
     table = cells(rows, (lr,), metric)
     design = design_of(table, lr)
     finished = np.flatnonzero(table.ok > 0)
-    noise = spread(design.samples, sigma)
+    noise = spread(design.samples, sigma, delta)
     variance = sigma**2 if sigma is not None else float(noise.pooled[0])
     nu = float(noise.nu[0])
     known = nu >= MINIMUM_NU and variance > 0
@@ -157,7 +156,8 @@ def lr_interval(
     edges = None
     if len(finished) >= MINIMUM_LRS:
         tested = design_of(table.where(table.ok + table.diverged > 0), lr)
-        edges = find_edges(tested, delta, sigma=sigma if known else delta / 2, step=_STEP)
+        assumed = sigma if known else delta / 2
+        edges = find_edges(tested, delta, sigma=assumed, step=resolution(tested))
     low, high, plateau = _answers(edges, len(finished), known, source, height_se)
     inner, outer = inner_outer(low, high)
     return LrInterval(
@@ -172,7 +172,7 @@ def lr_interval(
         high=high,
         inner=inner,
         outer=outer,
-        verdicts=_verdicts(table, delta, variance if known else None, nu),
+        verdicts=_verdicts(table, delta, noise.variance[0] if known else None, nu),
         add=_lrs_to_add(design.x, table, low, high),
         sensitivity=_sensitivity(table.mean[finished]),
     )
@@ -189,7 +189,8 @@ def _answers(
 ) -> tuple[Answer, Answer, Answer]:
     """Lower edge, upper edge (as LRs) and plateau (percent)."""
     if edges is None:
-        none = not_identified(f"{finished} LRs finished, {MINIMUM_LRS} needed for a curve")
+        lrs = "1 LR" if finished == 1 else f"{finished} LRs"
+        none = not_identified(f"{lrs} finished, {MINIMUM_LRS} needed for a curve")
         return none, none, none
     low = edge_answer(edges.low[0], edges.low_limits[0], known, source, upper=False)
     high = edge_answer(edges.high[0], edges.high_limits[0], known, source, upper=True)
@@ -252,7 +253,7 @@ def inner_outer(low: Answer, high: Answer) -> tuple[Interval | None, Interval]:
 
 
 def _verdicts(
-    table: Cells, delta: float, variance: float | None, nu: float
+    table: Cells, delta: float, variance: FloatArray | None, nu: float
 ) -> tuple[LrVerdict, ...]:
     (lrs,), ok, mean = table.keys.values(), table.ok, table.mean
     divergence = divergence_table(lrs, table.diverged, ok + table.diverged)
@@ -291,19 +292,20 @@ def _beyond_takeover(table: Cells) -> FloatArray:
     return np.asarray(np.arange(n) >= allowed[-1])
 
 
-def _gaps(mean: FloatArray, ok: FloatArray, variance: float, nu: float) -> FloatArray:
+def _gaps(mean: FloatArray, ok: FloatArray, variance: FloatArray, nu: float) -> FloatArray:
     """Simultaneous limits (2, n) of best minus own mean: multiple comparison with the best.
 
-    Hsu 1996, chapter 4, with the one-sided Dunnett quantile of every cell simulated.
+    Hsu 1996, chapter 4, with the one-sided Dunnett quantile of every cell simulated; ``variance``
+    (n,) is that of one seed.
     """
     n = len(mean)
     pair = (ok > 0)[:, None] & (ok > 0) & ~np.eye(n, dtype=bool)
     if not pair.any():
         return np.zeros((2, n))
-    share = 1.0 / np.maximum(ok, 1.0)
-    se = np.sqrt(variance * (share[:, None] + share))
+    share = variance / np.maximum(ok, 1.0)
+    se = np.sqrt(share[:, None] + share)
     rng = np.random.default_rng(0)
-    z = rng.standard_normal((_DRAWS, n)) * np.sqrt(variance * share)
+    z = rng.standard_normal((_DRAWS, n)) * np.sqrt(share)
     scale = np.ones(_DRAWS) if np.isinf(nu) else np.sqrt(rng.chisquare(nu, _DRAWS) / nu)
     excess = np.where(pair, (z[:, :, None] - z[:, None, :]) / se, -np.inf)
     largest = np.max(excess, axis=1, where=pair, initial=-np.inf) / scale[:, None]

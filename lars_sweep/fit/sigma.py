@@ -1,4 +1,4 @@
-"""The noise between seeds: pooled over cells, tested for being equal, shrunk where it is not."""
+"""The noise between seeds: pooled over cells near the best one, shrunk where it is not equal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from lars_sweep.fit.linear import FloatArray
 
 MINIMUM_NU = 3
 """Fewer degrees of freedom than this give no sigma."""
+NEAR = 5.0
+"""Cells within so many deltas of the best mean say what the noise is: far from a plateau, where
+training is about to fail, seeds scatter by many points."""
 _PRIOR_NU = 4.0
 _UNEQUAL = 0.05
 
@@ -62,26 +65,55 @@ def _row_median(values: FloatArray) -> FloatArray:
     return np.where(n > 0, 0.5 * (low + high), np.nan)
 
 
-def spread(samples: FloatArray, sigma: float | None = None) -> Spread:
+def near_best(mean: FloatArray, own: FloatArray, delta: float) -> FloatArray:
+    """Cells whose noise is that of the plateau (R, n), as booleans.
+
+    Those within `NEAR` deltas of the best mean, and as many of the next best ones as `MINIMUM_NU`
+    degrees of freedom take.
+
+    Args:
+        mean: cell means (R, n); anything where no seed finished.
+        own: degrees of freedom of each cell (R, n).
+        delta: depth of the edges below the plateau, points.
+    """
+    known = np.where(own > 0, mean, -np.inf)
+    order = np.argsort(-known, axis=-1, kind="stable")
+    before = np.cumsum(np.take_along_axis(own, order, axis=-1), axis=-1)
+    needed = np.zeros(known.shape, dtype=bool)
+    np.put_along_axis(
+        needed,
+        order,
+        before - np.take_along_axis(own, order, axis=-1) < MINIMUM_NU,
+        axis=-1,
+    )
+    top = np.max(known, axis=-1, keepdims=True, initial=-np.inf)
+    return np.asarray((own > 0) & (needed | (known >= top - NEAR * delta)))
+
+
+def spread(samples: FloatArray, sigma: float | None, delta: float) -> Spread:
     """Estimate the noise of every cell.
 
-    With equal spread (Brown-Forsythe p >= 0.05) all cells share the pooled variance. Else a cell's
-    own variance is shrunk towards it with the weight of four degrees of freedom, and the intervals
-    rest on that plus the cell's own number.
+    Cells near the best one (`near_best`) share their pooled variance if their spread is equal
+    (Brown-Forsythe p >= 0.05). Else a cell's own variance is shrunk towards it with the weight of
+    four degrees of freedom, and the intervals rest on that plus the cell's own number. A cell
+    further down has its own variance where that is larger.
 
     Args:
         samples: accuracies (R, n, r); NaN where a seed is missing.
         sigma: a standard deviation that the user states; it replaces the estimate.
+        delta: depth of the edges below the plateau, points.
     """
     replicates, n = samples.shape[:2]
     count = np.sum(np.isfinite(samples), axis=-1).astype(np.float64)
     mean = np.nansum(samples, axis=-1) / np.maximum(count, 1.0)
-    squares = np.nansum((samples - mean[..., None]) ** 2, axis=-1)
-    own = np.maximum(count - 1.0, 0.0)
+    every = np.nansum((samples - mean[..., None]) ** 2, axis=-1)
+    near = near_best(mean, np.maximum(count - 1.0, 0.0), delta)
+    own = np.where(near, count - 1.0, 0.0)
+    squares = np.where(near, every, 0.0)
     nu = own.sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         pooled = np.where(nu > 0, squares.sum(axis=-1) / nu, np.nan)
-    p = brown_forsythe(samples)
+    p = brown_forsythe(np.where(near[..., None], samples, np.nan))
     if sigma is not None:
         return Spread(
             variance=np.full((replicates, n), sigma**2),
@@ -92,8 +124,10 @@ def spread(samples: FloatArray, sigma: float | None = None) -> Spread:
     shrunk = (_PRIOR_NU * pooled[:, None] + squares) / (_PRIOR_NU + own)
     unequal = np.where(np.isfinite(p), p, 1.0) < _UNEQUAL
     typical = _PRIOR_NU + nu / np.maximum(np.sum(own > 0, axis=-1), 1)
+    shared = np.where(unequal[:, None], shrunk, pooled[:, None])
+    scattered = np.where(near, 0.0, every / np.maximum(count - 1.0, 1.0))
     return Spread(
-        variance=np.where(unequal[:, None], shrunk, pooled[:, None]),
+        variance=np.maximum(shared, scattered),
         nu=np.where(unequal, np.minimum(nu, typical), nu),
         pooled=pooled,
         unequal_p=p,

@@ -11,15 +11,14 @@ from lars_sweep.fit.cells import Cells, cells
 from lars_sweep.fit.edges import find_edges
 from lars_sweep.fit.engine import Data, Noise
 from lars_sweep.fit.linear import FloatArray
-from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of
+from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of, resolution
 from lars_sweep.fit.rows import Rows, refuse_mixed
-from lars_sweep.fit.sigma import MINIMUM_NU, spread
+from lars_sweep.fit.sigma import MINIMUM_NU, near_best, spread
 
 SHARED_BIAS = 0.35
 """The height of a flat top is biased by up to this share of its standard error, upwards on a
 plateau of few cells and downwards on a peak between them; cells of one sweep are biased alike
 (simulated at 3 seeds: +0.28, +0.27, -0.38, -0.35 for four shapes)."""
-_STEP = 1 / 32
 _DEFAULT_DELTA = 0.5
 
 
@@ -82,7 +81,7 @@ def tuned(
     groups = list(rows.groups(("global_batch", "epochs")))
     by = (lr,) if lr in rows else ()
     tables = [cells(group, by, metric) for _, group in groups]
-    noise = _noise(tables, sigma)
+    noise = _noise(tables, sigma, delta)
     found: list[tuple[float, ...]] = []
     plateaus = []
     for ((batch, epochs), group), table in zip(groups, tables, strict=True):
@@ -103,11 +102,16 @@ def tuned(
     return Tuned(**dict(zip(names, columns, strict=True)), shared_se=shared), noise
 
 
-def _noise(tables: list[Cells], sigma: float | None) -> Noise | None:
+def _noise(tables: list[Cells], sigma: float | None, delta: float) -> Noise | None:
+    """Pooled over the cells near the best LR of each table: elsewhere seeds scatter more."""
     if sigma is not None:
         return Noise(variance=sigma**2, nu=np.inf, source="user")
-    squares = sum(float(np.nansum(table.variance * (table.ok - 1))) for table in tables)
-    nu = sum(float(np.sum(np.maximum(table.ok - 1, 0))) for table in tables)
+    squares = nu = 0.0
+    for table in tables:
+        own = np.maximum(table.ok - 1, 0)
+        (near,) = near_best(table.mean[None], own[None], delta)
+        squares += float(np.sum(table.variance[near] * own[near]))
+        nu += float(np.sum(own[near]))
     if nu < MINIMUM_NU or squares <= 0:
         return None
     return Noise(variance=squares / nu, nu=nu, source="replicates")
@@ -120,11 +124,11 @@ def _plateau(
     if noise is None or np.sum(table.ok > 0) < MINIMUM_LRS:
         return None
     design = design_of(table, lr)
-    own = spread(design.samples)
+    own = spread(design.samples, None, delta)
     sigma = (
         None if own.nu[0] >= MINIMUM_NU and own.pooled[0] > 0 else float(np.sqrt(noise.variance))
     )
-    edges = find_edges(design, delta, sigma=sigma, step=_STEP)
+    edges = find_edges(design, delta, sigma=sigma, step=resolution(design))
     return float(edges.plateau[0]), noise.variance / float(edges.plateau_se[0]) ** 2
 
 

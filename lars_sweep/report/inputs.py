@@ -49,7 +49,7 @@ class Source:
     paired: bool
     """Whether all trials of a seed share their random numbers (the sweep file's)."""
     fixture: str
-    """What to print of published numbers; empty for a run's own."""
+    """What to print of numbers that were published or simulated; empty for measured ones."""
 
 
 def read_sources(inputs: Sequence[Path]) -> tuple[Source, ...]:
@@ -107,7 +107,7 @@ def _of_run(run: RunDir) -> Source:
         provenance={"Run id": run.run_id, "Sweep": run.sweep, "Spec hash": run.spec_hash},
         delta=float(spec["protocol"]["delta"]),
         paired=bool(spec["seeds"]["paired"]),
-        fixture="",
+        fixture="SIMULATED, nothing was trained" if run.trainer == "analytic" else "",
     )
 
 

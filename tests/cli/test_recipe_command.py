@@ -84,7 +84,7 @@ def test_one_lr_is_ported_and_said_to_be_all_there_is(cli: Here, tmp_path: Path)
     recipe = tomllib.loads(cli("recipe", write(tmp_path), "--batch", "1024").out)
     assert recipe["learning_rate"]["base"] == 0.2
     assert recipe["learning_rate"]["source"] == "the only one in the data"
-    assert recipe["learning_rate"]["safe"].startswith("cannot say: 1 LRs finished")
+    assert recipe["learning_rate"]["safe"].startswith("cannot say: 1 LR finished")
     assert recipe["training"]["epochs_to_hold_baseline"].startswith("cannot say: ")
 
 

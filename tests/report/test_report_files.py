@@ -145,7 +145,7 @@ LITTLE: dict[str, tuple[Rows, list[str]]] = {
     "pruned at once": (ended("pruned", stop=None), ["all runs pruned"]),
     "failed": (ended("failed"), ["no trial has finished"]),
     "nothing": ([], ["no trial has finished"]),
-    "one point": (points(1), ["1 LRs finished, 4 needed", "nly batch 512 was run"]),
+    "one point": (points(1), ["1 LR finished, 4 needed", "nly batch 512 was run"]),
     "two points": (points(2), ["2 LRs finished, 4 needed", "nly batch 512 was run"]),
     "one batch": (points(9, seeds=3), ["nly batch 512 was run"]),
     "no seeds": (points(9, batches=(512, 2048, 8192)), ["Too few replicate seeds"]),

@@ -113,8 +113,8 @@ def _views(evidence: Evidence, found: Sequence[Panel[LrScalingFinding]]) -> list
             views.append(
                 _View(
                     number=len(views),
-                    row=panel.row,
-                    column=panel.optimizer + (" effective" if measured else ""),
+                    row=2 * panel.row + measured,
+                    column=panel.optimizer,
                     title=panel.title + (", effective LR" if measured else ""),
                     unit=unit,
                     scaling=scaling,

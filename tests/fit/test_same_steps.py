@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lars_sweep.fit.answers import Answer
-from lars_sweep.fit.collapse import Collapse, collapse, collapse_of
 from lars_sweep.fit.engine import Noise
 from lars_sweep.fit.rows import Rows
+from lars_sweep.fit.same_steps import Collapse, collapse, collapse_of
 from lars_sweep.fit.tuned import Tuned
 
 Loader = Callable[[dict[int, str], str], Rows]

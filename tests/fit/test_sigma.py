@@ -1,0 +1,62 @@
+"""The noise between seeds: measured near the best LR, not where training is about to fail."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lars_sweep.fit.sigma import MINIMUM_NU, NEAR, near_best, spread
+
+DELTA = 0.5
+
+
+def grid(far: float, seeds: int = 3, seed: int = 0) -> np.ndarray:
+    """Five cells at the plateau with noise 0.25, two 20 points below with noise ``far``."""
+    rng = np.random.default_rng(seed)
+    height = np.array([40.0, 60, 60, 60, 60, 60, 40])
+    noise = np.array([far, 0.25, 0.25, 0.25, 0.25, 0.25, far])
+    return height[None, :, None] + noise[None, :, None] * rng.standard_normal((1, 7, seeds))
+
+
+def test_scatter_far_below_the_plateau_is_none_of_its_noise() -> None:
+    calm, wild = spread(grid(0.25), None, DELTA), spread(grid(8.0), None, DELTA)
+    assert calm.pooled == wild.pooled
+    assert calm.nu == wild.nu == 10
+    assert 0.1 < float(np.sqrt(wild.pooled[0])) < 0.5
+
+
+def test_cells_that_scatter_keep_their_own_variance() -> None:
+    samples = grid(8.0)
+    variance = spread(samples, None, DELTA).variance[0]
+    assert variance[0] == np.var(samples[0, 0], ddof=1)
+    assert variance[-1] == np.var(samples[0, -1], ddof=1)
+
+
+def test_a_sharp_peak_borrows_from_the_next_best_cells_for_enough_seeds() -> None:
+    mean = np.array([[10.0, 80.0, 99.0, 70.0]])
+    near = near_best(mean, np.full((1, 4), 2.0), DELTA)
+    assert near.tolist() == [[False, True, True, False]]
+    assert 2 * near.sum() >= MINIMUM_NU
+
+
+def test_cells_without_replicates_are_never_near() -> None:
+    mean, own = np.array([[60.0, np.nan, 59.0]]), np.array([[0.0, 0.0, 2.0]])
+    assert near_best(mean, own, DELTA).tolist() == [[False, False, True]]
+
+
+def test_no_cells_have_no_noise() -> None:
+    assert near_best(np.empty((1, 0)), np.empty((1, 0)), DELTA).shape == (1, 0)
+    assert spread(np.empty((1, 0, 1)), None, DELTA).nu.tolist() == [0]
+
+
+@given(
+    st.lists(st.floats(0, 100), min_size=1, max_size=9),
+    st.integers(1, 4),
+    st.floats(0.1, 2.0),
+)
+def test_every_cell_within_reach_is_near(means: list[float], own: int, delta: float) -> None:
+    mean = np.array([means])
+    near = near_best(mean, np.full(mean.shape, float(own)), delta)
+    assert near[mean >= mean.max() - NEAR * delta].all()
+    assert own * near.sum() >= min(MINIMUM_NU, own * len(means))
