@@ -8,6 +8,7 @@ import typer
 from lars_sweep.cli.options import (
     DataDir,
     DryRun,
+    LastProfile,
     Profile,
     Run,
     RunDirOption,
@@ -83,7 +84,7 @@ def launch(
 
 def resume(
     run: Run,
-    profile: Profile = "local",
+    profile: LastProfile = None,
     workers: Workers = None,
     data_dir: DataDir = None,
     wait: Wait = False,
@@ -91,13 +92,16 @@ def resume(
     """Finish what is missing in a run: nothing that has an outcome runs again."""
     from lars_sweep.cli.talk import say
     from lars_sweep.outcomes.seal import seal_all, set_aside_unreadable
+    from lars_sweep.rundir.launches import read_launches
     from lars_sweep.rundir.layout import open_run
 
     opened = open_run(run)
     for moved in set_aside_unreadable(opened):
         say(f"set aside: {moved}")
     seal_all(opened)
-    _start(opened, profile, workers, data_dir)
+    launches = read_launches(opened)
+    last = max(launches, key=lambda launch: launch.number).profile if launches else "local"
+    _start(opened, profile or last, workers, data_dir)
     if wait:
         _wait_and_report(opened)
 
@@ -149,7 +153,7 @@ def _start(run: "RunDir", profile: str, workers: int | None, data_dir: Path | No
     from lars_sweep.cli.sweeps import import_path
     from lars_sweep.cli.talk import plural, say
     from lars_sweep.cluster.layout import worker_limit
-    from lars_sweep.cluster.loading import load_profile
+    from lars_sweep.cluster.loading import load_profile, reference
     from lars_sweep.dispatch.status import run_status
     from lars_sweep.dispatch.submit import submit_workers
     from lars_sweep.rundir.requests import withdraw_stop
@@ -165,6 +169,7 @@ def _start(run: "RunDir", profile: str, workers: int | None, data_dir: Path | No
         run,
         chosen,
         wanted=min(left, workers or worker_limit(chosen)),
+        named=reference(profile),
         data_dir=data_dir.resolve() if data_dir else None,
         import_path=import_path(),
     )

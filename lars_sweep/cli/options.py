@@ -24,6 +24,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Profile = Annotated[
     str, typer.Option("--profile", help="Where workers run: a shipped profile or a TOML file.")
 ]
+LastProfile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        help="Where workers run: a shipped profile or a TOML file.",
+        show_default="the last launch's",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Workers alive at a time.", show_default="profile"),

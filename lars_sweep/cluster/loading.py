@@ -25,6 +25,12 @@ def shipped_profiles() -> dict[str, Path]:
     return {file.stem: file for file in sorted((shipped("slurm") / "profiles").glob("*.toml"))}
 
 
+def reference(name_or_path: str) -> str:
+    """What names this profile from any directory: a shipped name as it is, a path made absolute."""
+    is_file = name_or_path.endswith(".toml")
+    return str(Path(name_or_path).resolve()) if is_file else name_or_path
+
+
 def load_profile(name_or_path: str | Path) -> Profile:
     """Reads and checks a profile.
 

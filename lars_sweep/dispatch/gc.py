@@ -10,6 +10,7 @@ from pathlib import Path
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import publish, workers
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.worker.logs import log_files
 
 LEFT_BEHIND_S = 3600.0
 """An unfinished file of this age belongs to no living writer."""
@@ -52,10 +53,10 @@ def _garbage(run: RunDir, older_than_s: float) -> Iterator[Path]:
         if log.name.partition(".")[0] in done:
             yield log
     now = time.time()
-    at_work = {w.job_id for w in workers.read_workers(run.workers) if not w.ended}
+    at_work = [w.job_id for w in workers.read_workers(run.workers) if not w.ended]
+    written = {log for job_id in at_work for log in log_files(run, job_id)}
     for log in run.logs.rglob("*"):
-        job = "_".join(log.name.split("_")[:2])
-        if log.is_file() and job not in at_work and now - log.stat().st_mtime > older_than_s:
+        if log.is_file() and log not in written and now - log.stat().st_mtime > older_than_s:
             yield log
     for path in (*run.path.rglob(f"{publish.TEMPORARY_PREFIX}*"), *_parts_without_outcomes(run)):
         if path.is_file() and now - path.stat().st_mtime > LEFT_BEHIND_S:

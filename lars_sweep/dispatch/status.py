@@ -14,11 +14,10 @@ from lars_sweep.rundir import claims, requests, workers
 from lars_sweep.rundir.claims import Holding
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.workers import Worker
+from lars_sweep.study.asked import known_queue
 from lars_sweep.study.plan import Plan, QueuedTrial, load_plan
 from lars_sweep.worker.fate import is_ownerless
 from lars_sweep.worker.look import look
-
-OUTCOME_STATES = ("ok", "diverged", "pruned", "failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +104,7 @@ def run_status(run: RunDir) -> RunStatus:
     for row in rows:
         held.pop(str(row["trial_id"]), None)
     states = _states(run, held, known, alive)
-    strata = _strata(plan, _queue(run, plan), rows, states)
+    strata = _strata(plan, known_queue(run, plan), rows, states)
     interrupted = [trial_id for trial_id, state in states.items() if state == "interrupted"]
     left = _device_s_left(strata, rows)
     spent = sum(row["device_s"] for row in rows) + sum(_spent_now(run, worker) for worker in alive)
@@ -128,14 +127,6 @@ def run_status(run: RunDir) -> RunStatus:
         jobs_age_s=time.time() - view.asked_at if view.jobs else None,
         notes=tuple(notes(run, view)),
     )
-
-
-def _queue(run: RunDir, plan: Plan) -> Sequence[QueuedTrial]:
-    if not plan.is_adaptive:
-        return plan.queue
-    from lars_sweep.study.asked import known_queue
-
-    return known_queue(run, plan)
 
 
 def _states(

@@ -42,6 +42,7 @@ def submit_workers(
     profile: Profile,
     *,
     wanted: int,
+    named: str | None = None,
     data_dir: Path | None = None,
     import_path: Sequence[str] = (),
 ) -> Launch | None:
@@ -51,13 +52,14 @@ def submit_workers(
         run: the run directory.
         profile: where and how they run.
         wanted: how many workers should be alive afterwards.
+        named: what `load_profile` took, for a later `resume`; None: the profile's name.
         data_dir: where data sets lie, for the workers.
         import_path: where the user's modules lie.
 
     Raises:
         LaunchError: submission failed.
     """
-    launch = _agree(run, profile, wanted)
+    launch = _agree(run, profile, named or profile.name, wanted)
     if launch is None:
         return None
     order = work_order(run, profile, data_dir=data_dir, import_path=import_path)
@@ -98,7 +100,7 @@ def verdict_is_good(run: RunDir) -> bool:
     return False
 
 
-def _agree(run: RunDir, profile: Profile, wanted: int) -> Launch | None:
+def _agree(run: RunDir, profile: Profile, named: str, wanted: int) -> Launch | None:
     """Record what this launch is going to submit; None if nothing is missing.
 
     Launches at once count each other's workers, for the record's number is the lock.
@@ -111,7 +113,7 @@ def _agree(run: RunDir, profile: Profile, wanted: int) -> Launch | None:
         launch = Launch(
             number=1 + max((launch.number for launch in launches), default=0),
             executor=profile.executor,
-            profile=profile.name,
+            profile=named,
             workers=missing,
         )
         if record_intent(run, launch):

@@ -27,7 +27,6 @@ ADVICE = {
     Cause.TIMED_OUT: "nothing: a successor goes on; `lars-sweep resume` if none is left",
     Cause.REQUEUED: "nothing: it goes on from its checkpoint",
     Cause.CANCELLED: "`lars-sweep resume` goes on from its checkpoint",
-    Cause.SUPERSEDED: "nothing: another worker has taken it over",
     Cause.NODE_FAILED: "nothing: it goes on elsewhere; a node that fails again is excluded",
     Cause.KILLED: "the log's last lines; a kill without a word is often memory: raise job.mem_gib",
     Cause.HANG: 'the stacks in the log show where; with NCCL set NCCL_DEBUG = "INFO"',

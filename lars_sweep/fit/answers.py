@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Kind(StrEnum):
-    """The ten answers (DESIGN.md, nouns)."""
+    """The ten answers."""
 
     REACHED = "reached"
     """The whole interval lies inside what was tested."""

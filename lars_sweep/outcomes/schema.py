@@ -22,8 +22,8 @@ class Column:
     meaning: str
 
 
-def _c(name: str, dtype: DType, unit: str, meaning: str, *, nullable: bool = False) -> Column:
-    return Column(name, dtype, unit, nullable, meaning)
+def _c(name: str, dtype: DType, unit: str, meaning: str) -> Column:
+    return Column(name, dtype, unit, False, meaning)
 
 
 def _opt(name: str, dtype: DType, unit: str, meaning: str) -> Column:
@@ -38,7 +38,12 @@ OUTCOMES: tuple[Column, ...] = (
     _c("point", "int64", "", "number of the point within its stratum; all its seeds share it"),
     _c("params", "string", "", "JSON of the point: search dimension → value"),
     _c("status", "string", "", "ok, diverged, pruned or failed"),
-    _opt("cause", "string", "", "diverged: nonfinite, exploded, dead; ok: untrained; failed: what"),
+    _opt(
+        "cause",
+        "string",
+        "",
+        "diverged: nonfinite, exploded, dead; ok: untrained; pruned: user or pruner; failed: what",
+    ),
     # ── what was trained
     _c("model", "string", "", "network"),
     _c("dataset", "string", "", "data set"),
@@ -143,7 +148,7 @@ LAYERS: tuple[Column, ...] = (
 """One row per trial, evaluation point and parameter tensor; not finite is null."""
 
 # Columns that tell how a trial was run, not what it computed: two runs of one trial agree in all
-# others (DESIGN.md, what must always be true, 4).
+# others.
 EXECUTION_COLUMNS = frozenset(
     {
         "sweep", "stratum", "point", "params", "attempts", "wall_s", "device_s", "images_per_s",

@@ -2,7 +2,8 @@
 
 Order makes it crash-proof: curves and layers first, outcomes last, then the small files. Whatever
 dies in between leaves a trial loose, or loose and sealed; readers drop the double, and the next
-sealing removes the left-overs. Sealers take turns, so that no trial comes to lie in two parts.
+sealing removes the left-overs. Sealers take turns, which spares most doubles; readers drop the
+rest.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from lars_sweep.rundir.turns import turn
 
 logger = logging.getLogger(__name__)
 
+SEAL_EVERY = 128
+"""Finished trials that a worker collects before: few, so that its next one need not wait long."""
 PART_TRIALS = 256
 """Of a full part; sealing all merges smaller ones."""
 _ORDER: tuple[TableName, ...] = ("layers", "curves", "outcomes")

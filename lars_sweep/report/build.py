@@ -25,6 +25,7 @@ from lars_sweep.report.labels import protocol_label
 from lars_sweep.report.observations import RUN, observe
 from lars_sweep.report.page import Picture, render_page, to_image
 from lars_sweep.report.provenance import provenance_facts
+from lars_sweep.report.published import LABEL
 from lars_sweep.report.sections import Drawing, Section
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.layout import RunDir
@@ -157,8 +158,9 @@ def _write(
     sweeps = ", ".join(sorted(observations.strata["sweep"].unique())) or "no outcomes"
     lead = verdicts.outcomes_verdict(observations).sentence
     lead = f"{evidence.fixture}. {lead}" if evidence.fixture else lead
-    title = f"Published tables: {sweeps}" if evidence.fixture else f"Sweep {sweeps}"
-    page = render_page(title, lead[:1].upper() + lead[1:], sections, pictures, facts)
+    title = f"Published tables: {sweeps}" if evidence.fixture == LABEL else f"Sweep {sweeps}"
+    question = dict(facts).get("Question", "")
+    page = render_page(title, question, lead[:1].upper() + lead[1:], sections, pictures, facts)
     return ReportPaths(
         html=_publish(out_dir / "report.html", page.encode("utf-8")),
         figures=figure_paths,

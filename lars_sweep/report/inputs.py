@@ -99,12 +99,14 @@ def _of_file(
 
 def _of_run(run: RunDir) -> Source:
     spec = json.loads(str(run.content["spec"]))
+    question = {"Question": spec["question"]} if spec["question"] else {}
+    provenance = {"Run id": run.run_id, "Sweep": run.sweep, "Spec hash": run.spec_hash}
     return Source(
         label=run.path.name if run.path.name != "" else run.sweep,
         outcomes=load_table(run, "outcomes"),
         curves=load_table(run, "curves"),
         layers=thinned(load_table(run, "layers", LAYER_COLUMNS)),
-        provenance={"Run id": run.run_id, "Sweep": run.sweep, "Spec hash": run.spec_hash},
+        provenance=question | provenance,
         delta=float(spec["protocol"]["delta"]),
         paired=bool(spec["seeds"]["paired"]),
         fixture="SIMULATED, nothing was trained" if run.trainer == "analytic" else "",

@@ -48,6 +48,7 @@ def to_image(figure: Figure, svg: bytes | None = None) -> Image:
 
 def render_page(
     title: str,
+    question: str,
     lead: str,
     sections: Sequence[Section],
     pictures: Mapping[str, Picture],
@@ -57,7 +58,8 @@ def render_page(
 
     Args:
         title: of the window and the first heading.
-        lead: the line below it.
+        question: what the sweep is to answer, below it; may be empty.
+        lead: what was run.
         sections: in order.
         pictures: name of a drawing → its figure.
         facts: provenance, in order.
@@ -68,6 +70,7 @@ def render_page(
     )
     return environment.from_string(template).render(
         title=title,
+        question=question,
         lead=lead,
         sections=sections,
         pictures=pictures,

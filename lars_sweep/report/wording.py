@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lars_sweep.fit.answers import Answer, Interval, Kind
-from lars_sweep.report.labels import NBSP, batch_label, listed
+from lars_sweep.report.labels import NBSP, listed
 
 Number = Callable[[float], str]
 
@@ -64,10 +64,3 @@ def sentence(text: str) -> str:
     """With a capital and one full stop."""
     text = text.strip().rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def batch_span(batches: Sequence[float]) -> str:
-    """``batch 256`` or ``batches 256 to 8K``."""
-    if len(batches) == 1:
-        return f"batch {batch_label(batches[0])}"
-    return f"batches {batch_label(min(batches))} to {batch_label(max(batches))}"

@@ -13,7 +13,6 @@ class Cause(StrEnum):
     REQUEUED = "requeued"
     """The scheduler started the job anew: an administrator's requeue, or a preemption."""
     CANCELLED = "cancelled"
-    SUPERSEDED = "superseded"
     NODE_FAILED = "node failed"
     KILLED = "killed"
     """A rank was killed or vanished without a word."""
@@ -41,7 +40,6 @@ _FREE = frozenset(
         Cause.TIMED_OUT,
         Cause.REQUEUED,
         Cause.CANCELLED,
-        Cause.SUPERSEDED,
         Cause.DISK,
     }
 )

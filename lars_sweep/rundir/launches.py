@@ -25,6 +25,7 @@ class Launch:
     number: int
     executor: str
     profile: str
+    """A shipped profile's name, or the path of its file: what `resume` goes on with."""
     workers: int
     job_ids: tuple[str, ...] = ()
     """One per worker, as they were submitted: a process, or a SLURM array whose tasks follow each

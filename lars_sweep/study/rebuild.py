@@ -77,7 +77,6 @@ def rebuild_study(
     curves: Mapping[str, Curve] | None = None,
     sampler: optuna.samplers.BaseSampler | None = None,
     pruner: optuna.pruners.BasePruner | None = None,
-    name: str | None = None,
 ) -> optuna.Study:
     """The study of one stratum as it stands now.
 
@@ -90,10 +89,9 @@ def rebuild_study(
         sampler: for asking. Trials that nobody has claimed yet then count as running: Optuna
             would hand them out once more.
         pruner: for pruning.
-        name: defaults to `study_name`.
     """
     study = optuna.create_study(
-        study_name=name or study_name(run, stratum.name),
+        study_name=study_name(run, stratum.name),
         direction="maximize",
         sampler=sampler,
         pruner=pruner,

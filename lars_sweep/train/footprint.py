@@ -8,14 +8,13 @@ from functools import cache
 import torch
 
 from lars_sweep.data import DataInfo
+from lars_sweep.outcomes.seal import SEAL_EVERY
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.train.models import build_model
 
 # Measured on finished digits trials: JSON while loose, Parquet once sealed.
 _EVALUATION_BYTES, _LAYER_BYTES, _TRIAL_BYTES = 430, 200, 2_500
 _SEALED_SHARE = 0.25
-_LOOSE_TRIALS = 256
-"""Per worker: what it collects before it seals (lars_sweep.outcomes.seal)."""
 _CHECKPOINTS = 3
 """Two are kept while the next one is written."""
 
@@ -39,9 +38,7 @@ def peak_disk_bytes(trials: Iterable[TrialSpec], info: DataInfo, *, workers: int
         # Weights and momentum in float32, and the measurements so far.
         checkpoint = max(checkpoint, 8 * parameters + size)
         count += 1
-    return (
-        sealed + min(count, workers * _LOOSE_TRIALS) * loose + workers * _CHECKPOINTS * checkpoint
-    )
+    return sealed + min(count, workers * SEAL_EVERY) * loose + workers * _CHECKPOINTS * checkpoint
 
 
 @cache

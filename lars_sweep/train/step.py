@@ -27,7 +27,7 @@ class GradientStep:
     """Accumulates the mean gradient over a global batch and sums it over ranks.
 
     The gradient is the sum over atoms divided by the global batch, never a mean of means, so that
-    uneven shares of ranks and micro-batches change nothing (DESIGN.md, the atom).
+    uneven shares of ranks and micro-batches change nothing.
     """
 
     def __init__(

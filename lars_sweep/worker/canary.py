@@ -62,12 +62,12 @@ def largest_trial(plan: Plan) -> TrialSpec:
     """The trial with the largest global batch, of those the one with the most steps."""
     if plan.is_adaptive:
         trials = [
-            stratum.trial(next(stratum.corners()), plan.seeds[0])
+            stratum.trial(corner, plan.seeds[0])
             for stratum in plan.strata.values()
+            for corner in stratum.corners()
         ]
     else:
-        first = {queued.stratum: queued for queued in reversed(plan.queue)}
-        trials = [plan.trial(queued) for queued in first.values()]
+        trials = [plan.trial(queued) for queued in plan.queue if queued.seed == plan.seeds[0]]
     return max(trials, key=lambda trial: (trial.global_batch, trial.steps))
 
 

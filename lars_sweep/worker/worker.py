@@ -13,7 +13,7 @@ from lars_sweep.cluster.hosts import expand_hosts
 from lars_sweep.cluster.scheduler import down_nodes, exclude_nodes
 from lars_sweep.errors import RunError, WorldLost
 from lars_sweep.outcomes.loose import publish_outcome
-from lars_sweep.outcomes.seal import seal, seal_all
+from lars_sweep.outcomes.seal import SEAL_EVERY, seal, seal_all
 from lars_sweep.outcomes.tables import warm_up
 from lars_sweep.rundir import claims, nodes, requests, workers
 from lars_sweep.rundir.causes import Cause
@@ -43,8 +43,6 @@ from lars_sweep.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
-SEAL_EVERY = 128
-"""Finished trials of one worker: few, so that the next trial need not wait long."""
 IDLE_S = 150.0
 """A SLURM worker that finds nothing to take waits so long for trials of dead workers: two looks."""
 IDLE_LOOK_S = 5.0

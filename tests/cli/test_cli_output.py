@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import optuna
 import pandas as pd
 import pytest
-from clikit import Here
+from clikit import Here, lars_sweep
 from runkit import GRID, CurveTrainer, StopsAt, finish, make_run, sampled, worker_of, write_sweep
 
+from lars_sweep.cluster.loading import reference
+from lars_sweep.dispatch.status import run_status
+from lars_sweep.rundir.launches import Launch, record_intent
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.study.plan import load_plan
 
@@ -161,3 +165,33 @@ def test_resuming_a_finished_run_starts_nothing(cli: Here, run: RunDir) -> None:
     done = cli("resume", run.path)
     assert done.err == f"all 12 trials are finished: `lars-sweep report {run.path}`\n"
     assert not list(run.launches.iterdir())
+
+
+def test_resuming_goes_on_with_the_profile_of_the_last_launch(
+    run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.toml").write_text('executor = "local"\nthreads = 1\n')
+    monkeypatch.chdir(tmp_path)
+    record_intent(
+        run,
+        Launch(
+            number=1,
+            executor="local",
+            profile=reference("mine.toml"),
+            workers=1,
+            job_ids=("0",),
+            through=True,
+        ),
+    )
+    monkeypatch.chdir("/")
+    done = lars_sweep("resume", run.path, "--workers", "1")
+    assert "started 1 worker (mine)" in done.stderr
+    until_finished(run)
+
+
+def until_finished(run: RunDir) -> None:
+    """Wait for the workers that a command left behind."""
+    deadline = time.monotonic() + 120
+    while (status := run_status(run)).finished < status.trials or status.workers_alive:
+        assert time.monotonic() < deadline, "the workers did not finish"
+        time.sleep(0.1)

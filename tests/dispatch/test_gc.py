@@ -14,6 +14,7 @@ from lars_sweep.outcomes.seal import seal_all
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.workers import beat, this_worker
 
 WEEK_S = 7 * 86_400.0
 
@@ -64,3 +65,14 @@ def test_checkpoints_of_finished_trials_go(run: RunDir) -> None:
     (run.checkpoint_dir("f" * 16, 1) / "1.pt").write_bytes(b"weights")
     assert collect_garbage(run, older_than_s=WEEK_S).files == 1
     assert (run.checkpoints("f" * 16) / "1" / "1.pt").exists()
+
+
+def test_logs_of_a_worker_at_work_stay_however_old(run: RunDir) -> None:
+    mine, gone = (run.logs / str(pid) / f"{pid}_0_log.out" for pid in (4711, 4712))
+    for log in (mine, gone):
+        log.parent.mkdir()
+        log.write_text("a line")
+        aged(log, WEEK_S + 60)
+    beat(run.workers, this_worker("w", job_id="4711", executor="local"))
+    assert collect_garbage(run, older_than_s=WEEK_S).files == 1
+    assert (mine.exists(), gone.exists()) == (True, False)

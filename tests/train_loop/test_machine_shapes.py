@@ -1,4 +1,4 @@
-"""DESIGN.md, what must always be true, 1 and 2, on real gloo worlds of 2 and 4 processes."""
+"""The same mathematics on any shape, the same bits on one: real gloo worlds of 2 and 4 ranks."""
 
 from __future__ import annotations
 
