@@ -93,7 +93,7 @@ def report(
         allowed = ", ".join((*SECTIONS, "all"))
         raise SpecError(f"--kind: got {', '.join(unknown)}; allowed: {allowed}")
     asked = [name for name in kinds if name in (*KINDS, "all")]
-    say("fitting")
+    say("reading and fitting")
     analysed = analyse_inputs(
         inputs,
         kinds=",".join(asked),

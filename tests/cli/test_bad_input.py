@@ -124,13 +124,22 @@ def _with(command: str, run: Path) -> list[str | Path]:
     return [command, run, *extra.get(command, [])]
 
 
-@pytest.mark.parametrize("command", WITH_A_RUN)
+@pytest.mark.parametrize("command", [name for name in WITH_A_RUN if name != "report"])
 def test_no_run_directory_is_1(cli: Here, tmp_path: Path, command: str) -> None:
     done = cli(*_with(command, tmp_path / "absent"))
     assert (done.status, done.out) == (1, "")
     assert done.err == (
         f"error: {tmp_path}/absent is no run directory (no plan.json in it): "
         "`lars-sweep launch SWEEP --run-dir DIR` makes one\n"
+    )
+
+
+def test_a_report_on_nothing_is_1_and_names_what_it_takes(cli: Here, tmp_path: Path) -> None:
+    done = cli("report", tmp_path / "absent")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.splitlines()[-1] == (
+        f"error: {tmp_path}/absent: there is no such file or run directory; name a run directory, "
+        "a .parquet or .csv file of outcomes, or `paper` for the published tables"
     )
 
 

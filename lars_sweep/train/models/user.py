@@ -74,7 +74,8 @@ def _group_form(module: nn.Module, where: str) -> nn.Module:
         )
         replacement.load_state_dict(module.state_dict(), strict=False)
         # What a pretrained layer brought is averaged on, not replaced.
-        replacement.untouched.fill_(float(not module.num_batches_tracked))
+        assert module.num_batches_tracked is not None  # it comes with the running statistics
+        replacement.untouched.copy_(module.num_batches_tracked.eq(0))
         return replacement.to(module.running_mean.device)
     raise TrainError(
         f"{where}: got {module}; allowed: BatchNorm2d with running statistics and a momentum, "
