@@ -21,6 +21,7 @@ from lars_sweep.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lars_sweep.rundir.launches import Launch
     from lars_sweep.rundir.layout import RunDir
     from lars_sweep.spec.trial import TrialSpec
 
@@ -49,6 +50,7 @@ def launch(
     """
     from lars_sweep.cli.sweeps import plan_of, refuse_over_budget, smoke_trials_of
     from lars_sweep.cli.talk import plural, say
+    from lars_sweep.cluster.loading import load_profile
     from lars_sweep.errors import SpecError
     from lars_sweep.rundir.layout import create_run
     from lars_sweep.study.cost import example_trials, plan_cost
@@ -60,6 +62,7 @@ def launch(
     if smoke:
         _smoke(smoke_trials_of(sweep, set_ or (), data_dir), data_dir)
         return
+    load_profile(profile)  # its problems come before anything is made
     made = plan_of(sweep, set_ or (), data_dir, simulated=simulate)
     cost = plan_cost(made, example_trials(made))
     refuse_over_budget(made, cost)
@@ -90,18 +93,12 @@ def resume(
     wait: Wait = False,
 ) -> None:
     """Finish what is missing in a run: nothing that has an outcome runs again."""
-    from lars_sweep.cli.talk import say
-    from lars_sweep.outcomes.seal import seal_all, set_aside_unreadable
-    from lars_sweep.rundir.launches import read_launches
+    from lars_sweep.rundir.launches import last_launch
     from lars_sweep.rundir.layout import open_run
 
     opened = open_run(run)
-    for moved in set_aside_unreadable(opened):
-        say(f"set aside: {moved}")
-    seal_all(opened)
-    launches = read_launches(opened)
-    last = max(launches, key=lambda launch: launch.number).profile if launches else "local"
-    _start(opened, profile or last, workers, data_dir)
+    last = last_launch(opened)
+    _start(opened, profile or (last.profile if last else "local"), workers, data_dir)
     if wait:
         _wait_and_report(opened)
 
@@ -156,8 +153,13 @@ def _start(run: "RunDir", profile: str, workers: int | None, data_dir: Path | No
     from lars_sweep.cluster.loading import load_profile, reference
     from lars_sweep.dispatch.status import run_status
     from lars_sweep.dispatch.submit import submit_workers
+    from lars_sweep.outcomes.seal import seal_all, set_aside_unreadable
+    from lars_sweep.rundir.launches import last_launch
     from lars_sweep.rundir.requests import withdraw_stop
 
+    for moved in set_aside_unreadable(run):
+        say(f"set aside: {moved}")
+    seal_all(run)
     withdraw_stop(run)
     status = run_status(run)
     left = status.trials - status.finished
@@ -170,7 +172,7 @@ def _start(run: "RunDir", profile: str, workers: int | None, data_dir: Path | No
         chosen,
         wanted=min(left, workers or worker_limit(chosen)),
         named=reference(profile),
-        data_dir=data_dir.resolve() if data_dir else None,
+        data_dir=_data_dir(data_dir, last_launch(run)),
         import_path=import_path(),
     )
     if launched is None:
@@ -178,6 +180,13 @@ def _start(run: "RunDir", profile: str, workers: int | None, data_dir: Path | No
     else:
         say(f"started {plural(launched.workers, 'worker')} ({chosen.name})")
     say(f"watch it: `lars-sweep status {run.path}`")
+
+
+def _data_dir(given: Path | None, last: "Launch | None") -> Path | None:
+    """Where workers look for data: where the user says, else where they looked before."""
+    if given is not None:
+        return given.resolve()
+    return Path(last.data_dir) if last is not None and last.data_dir is not None else None
 
 
 def _wait_and_report(run: "RunDir") -> None:

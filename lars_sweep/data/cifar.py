@@ -83,8 +83,8 @@ def load_cifar(kind: CifarFormat, directory: Path | None = None) -> Dataset:
         ways=(
             f"download and unpack {kind.archive}-binary.tar.gz (or {kind.archive}-python.tar.gz) "
             "from https://www.cs.toronto.edu/~kriz/cifar.html",
-            f'and name the directory that holds {binary}/: [data] directory = "DIR" in the sweep '
-            f"file; or put {binary}/ in the directory named above",
+            f"and name the directory that holds {binary}/: --data-dir DIR; or put {binary}/ in the "
+            "directory named above",
         ),
     )
     paths = dict(zip(kind.records, found.values(), strict=True))

@@ -23,7 +23,9 @@ NUM_CLASSES = 10
 def load_digits() -> Dataset:
     """1,500 training and 297 test images, (1, 8, 8), 10 classes."""
     raw = resources.files("lars_sweep.data").joinpath("digits.parquet").read_bytes()
-    table = pq.read_table(pa.BufferReader(raw)).combine_chunks()
+    # pq.read_table scans in threads of its own: one that still holds the bytes when Python ends
+    # aborts the process.
+    table = pq.ParquetFile(pa.BufferReader(raw)).read(use_threads=False).combine_chunks()
     pixels = table["image"].combine_chunks().flatten().to_numpy().reshape(-1, 1, SIZE, SIZE)
     labels = table["label"].to_numpy().astype(np.int64)
     is_test = table["test"].to_numpy()

@@ -97,7 +97,7 @@ def _chunks(url: str) -> Iterator[tuple[bytes, int, int | None]]:
         raise DataError(
             f"{url}: download failed: {error}; try again with a connection, install Debian's "
             "package (apt-get install dataset-fashion-mnist), or copy the four IDX files to a "
-            'directory and name it: [data] directory = "DIR" in the sweep file'
+            "directory and name it: --data-dir DIR"
         ) from error
 
 

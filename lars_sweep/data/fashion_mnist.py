@@ -43,8 +43,7 @@ def load_fashion_mnist(directory: Path | None = None) -> Dataset:
         ways=(
             "install Debian's package: apt-get install dataset-fashion-mnist",
             "or download it: lars-sweep data get fashion-mnist [--directory DIR]",
-            "or name the directory that holds the four IDX files (.gz or raw): "
-            '[data] directory = "DIR" in the sweep file',
+            "or name the directory that holds the four IDX files (.gz or raw): --data-dir DIR",
         ),
     )
     train, test = (_part(part, samples, found) for part, samples in SAMPLES.items())

@@ -220,8 +220,7 @@ def _class_folders(root: Path, part: str) -> dict[str, int]:
         raise DataError(
             f"imagenet: {root / part} cannot be read ({error.strerror}); expected "
             "train/<class>/*.JPEG and val/<class>/*.JPEG there, or a pack made by "
-            "lars-sweep data pack; name the directory that holds them: "
-            '[data] directory = "DIR" in the sweep file'
+            "lars-sweep data pack; name the directory that holds them: --data-dir DIR"
         ) from error
     if not folders:
         raise DataError(

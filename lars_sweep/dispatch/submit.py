@@ -59,7 +59,14 @@ def submit_workers(
     Raises:
         LaunchError: submission failed.
     """
-    launch = _agree(run, profile, named or profile.name, wanted)
+    asked = Launch(
+        number=0,
+        executor=profile.executor,
+        profile=named or profile.name,
+        workers=wanted,
+        data_dir=None if data_dir is None else str(data_dir),
+    )
+    launch = _agree(run, asked)
     if launch is None:
         return None
     order = work_order(run, profile, data_dir=data_dir, import_path=import_path)
@@ -100,22 +107,18 @@ def verdict_is_good(run: RunDir) -> bool:
     return False
 
 
-def _agree(run: RunDir, profile: Profile, named: str, wanted: int) -> Launch | None:
-    """Record what this launch is going to submit; None if nothing is missing.
+def _agree(run: RunDir, asked: Launch) -> Launch | None:
+    """Record what this launch is going to submit of what is asked; None if nothing is missing.
 
     Launches at once count each other's workers, for the record's number is the lock.
     """
     while True:
         launches = [_settled(run, launch) for launch in read_launches(run)]
-        missing = wanted - present_workers(run, look(run, newer_than=time.time()))
+        missing = asked.workers - present_workers(run, look(run, newer_than=time.time()))
         if missing <= 0:
             return None
-        launch = Launch(
-            number=1 + max((launch.number for launch in launches), default=0),
-            executor=profile.executor,
-            profile=named,
-            workers=missing,
-        )
+        number = 1 + max((launch.number for launch in launches), default=0)
+        launch = replace(asked, number=number, workers=missing, at=time.time())
         if record_intent(run, launch):
             return launch
 

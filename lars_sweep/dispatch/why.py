@@ -13,7 +13,7 @@ from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import claims, requests, workers
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.layout import RunDir
-from lars_sweep.rundir.workers import Worker
+from lars_sweep.rundir.workers import Worker, is_gone
 from lars_sweep.study.asked import known_queue
 from lars_sweep.study.plan import load_plan
 from lars_sweep.worker.fate import Fates
@@ -33,6 +33,7 @@ ADVICE = {
     Cause.OUT_OF_MEMORY_HOST: "raise job.mem_gib, or lower job.tasks_per_node",
     Cause.OUT_OF_MEMORY_CUDA: "more GPUs per worker, or a smaller bn_batch (another trial)",
     Cause.DISK: "make room (`lars-sweep gc` removes what is not needed), then `lars-sweep resume`",
+    Cause.DATA: "restore the data or name their place: `lars-sweep resume --data-dir DIR`",
     Cause.ERROR: "the traceback is in the log; mend it, then `lars-sweep resume`",
 }
 
@@ -145,7 +146,8 @@ def _waiting(run: RunDir, view: View) -> tuple[str, str, None]:
 
 
 def _job(holder: Worker, view: View) -> list[str]:
-    said = f"worker: {holder.state}, step {holder.steps_done} of {holder.steps}"
+    gone = "gone; it last said: " if is_gone(holder) and not holder.ended else ""
+    said = f"worker: {gone}{holder.state}, step {holder.steps_done} of {holder.steps}"
     seen = view.jobs.get(holder.job_id)
     if seen is None:
         return [said]

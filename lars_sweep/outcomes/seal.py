@@ -135,8 +135,9 @@ def _merge_small_parts(run: RunDir) -> None:
     room = 0
     for name in _parts(run):
         count = len(sealed_ids(run.parts("outcomes") / name) or ())
-        if not 0 < count < PART_TRIALS:
-            continue
+        broken = any(is_broken(run.parts(table) / name) for table in ("curves", "layers"))
+        if not 0 < count < PART_TRIALS or broken:
+            continue  # `resume` sets broken ones aside
         if count > room:
             batches.append([])
             room = PART_TRIALS

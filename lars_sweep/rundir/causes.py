@@ -20,6 +20,8 @@ class Cause(StrEnum):
     OUT_OF_MEMORY_HOST = "out of memory (host)"
     OUT_OF_MEMORY_CUDA = "out of memory (CUDA)"
     DISK = "disk or quota"
+    DATA = "data"
+    """The data set is missing or not the planned one: no trial's fault."""
     ERROR = "error"
     """A Python exception."""
 
@@ -41,5 +43,6 @@ _FREE = frozenset(
         Cause.REQUEUED,
         Cause.CANCELLED,
         Cause.DISK,
+        Cause.DATA,
     }
 )

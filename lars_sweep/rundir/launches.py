@@ -27,6 +27,8 @@ class Launch:
     profile: str
     """A shipped profile's name, or the path of its file: what `resume` goes on with."""
     workers: int
+    data_dir: str | None = None
+    """Where its workers look for data, if the user said so; also what `resume` goes on with."""
     job_ids: tuple[str, ...] = ()
     """One per worker, as they were submitted: a process, or a SLURM array whose tasks follow each
     other."""
@@ -84,3 +86,8 @@ def job_name(run: RunDir, launch: Launch, part: int | str) -> str:
 
 def _path(run: RunDir, number: int) -> Path:
     return run.launches / f"{number}.json"
+
+
+def last_launch(run: RunDir) -> Launch | None:
+    """The newest launch; None if there was none."""
+    return max(read_launches(run), key=lambda launch: launch.number, default=None)

@@ -163,6 +163,8 @@ def create_run(path: Path, plan: Mapping[str, object]) -> RunDir:
         RunError: the directory holds another sweep or something else, or cannot be written.
     """
     path = path.resolve()
+    if "%" in str(path):
+        raise RunError(f"{path}: submitit and SLURM fill in % in paths: choose another --run-dir")
     _lay_out(path, plan)
     run = open_run(path)
     if run.spec_hash != plan["spec_hash"]:
@@ -223,7 +225,7 @@ def open_run(path: Path) -> RunDir:
             f"{path} is no run directory (no plan.json in it): "
             "`lars-sweep launch SWEEP --run-dir DIR` makes one"
         ) from None
-    except (ValueError, OSError) as error:
+    except OSError as error:
         raise RunError(f"{path / 'plan.json'} cannot be read: {error}") from error
     version = plan.get("run_version")
     if version != RUN_VERSION:

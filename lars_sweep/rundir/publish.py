@@ -131,8 +131,15 @@ def to_json_bytes(content: object) -> bytes:
 
 
 def read_json(path: Path) -> dict[str, object]:
-    """The JSON object in ``path``; FileNotFoundError passes through."""
-    content = json.loads(path.read_bytes())
+    """The JSON object in ``path``; FileNotFoundError passes through.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}): move it out of the run directory") from error
     if not isinstance(content, dict):
         raise RunError(f"{path}: expected a JSON object, got {type(content).__name__}")
     return content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+from lars_sweep.errors import RunError
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.layout import RunDir
 
@@ -31,7 +32,7 @@ def note_failure(run: RunDir, kind: str, *, stop_after: int) -> None:
     """
     path = run.requests / "streak"
     last, count = "", 0
-    with contextlib.suppress(FileNotFoundError, ValueError):
+    with contextlib.suppress(FileNotFoundError, RunError):
         content = publish.read_json(path)
         last, count = str(content["kind"]), int(str(content["count"]))
     count = count + 1 if last == kind else 1

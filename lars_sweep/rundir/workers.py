@@ -123,7 +123,7 @@ def _read(path: Path) -> Worker | None:
         return Worker(**publish.read_json(path))  # type: ignore[arg-type]
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, RunError):
+    except (TypeError, RunError):
         _warn_of_damage(path)
         return None
 

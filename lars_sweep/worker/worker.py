@@ -11,7 +11,7 @@ from dataclasses import replace
 import lars_sweep
 from lars_sweep.cluster.hosts import expand_hosts
 from lars_sweep.cluster.scheduler import down_nodes, exclude_nodes
-from lars_sweep.errors import RunError, WorldLost
+from lars_sweep.errors import DataError, RunError, WorldLost
 from lars_sweep.outcomes.loose import publish_outcome
 from lars_sweep.outcomes.seal import SEAL_EVERY, seal, seal_all
 from lars_sweep.outcomes.tables import warm_up
@@ -171,6 +171,13 @@ class WorkerProcess:
             else:
                 self._publish(queued, trial, effort_of(self.run, claim), result)
                 requests.note_success(self.run)
+        except DataError as error:
+            # No other trial would fare better, and this one is not to blame.
+            reason = str(error).splitlines()[0][:300]
+            nodes_here = self._record.nodes
+            claims.release(self.run.claims, claim, reason, cause=Cause.DATA, nodes=nodes_here)
+            self._count(Cause.DATA, reason)
+            raise
         except (RunError, WorldLost):
             raise  # the run directory or the world itself fails: no other trial would fare better
         except Exception as error:
@@ -180,6 +187,8 @@ class WorkerProcess:
 
     def _give_back(self, claim: Claim, control: TrialControl, signal: Signal) -> None:
         reason = control.stop_reason or signal.name.lower()
+        if reason == "preempted" and requests.stop_requested(self.run):
+            reason = "cancelled"  # `cancel` also sends the signal, for workers that wait
         causes = {"preempted": Cause.PREEMPTED, "out_of_time": Cause.TIMED_OUT}
         cause = causes.get(reason, Cause.CANCELLED)
         claims.release(self.run.claims, claim, reason, cause=cause, nodes=self._record.nodes)

@@ -15,6 +15,7 @@ from lars_sweep.dispatch.stop import cancel
 from lars_sweep.dispatch.submit import submit_workers
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import publish, requests
+from lars_sweep.rundir.launches import last_launch
 from lars_sweep.rundir.layout import RunDir, open_run
 from lars_sweep.rundir.workers import is_gone, read_workers
 
@@ -129,3 +130,11 @@ def test_status_reckons_what_is_left_from_what_is_done(tmp_path: Path) -> None:
     assert (done.finished, done.device_h_left, done.count("waiting")) == (12, 0.0, 0)
     seconds = sum(load_table(run, "outcomes", ["device_s"])["device_s"].to_pylist())
     assert done.device_h == pytest.approx(seconds / 3600)
+
+
+def test_a_launch_remembers_where_its_data_lie(run: RunDir, tmp_path: Path) -> None:
+    submit_workers(run, load_profile("local"), wanted=1, data_dir=tmp_path)
+    launch = last_launch(run)
+    assert launch is not None
+    assert (launch.data_dir, launch.profile) == (str(tmp_path), "local")
+    until(lambda: run_status(run).finished == 12 and not run_status(run).workers_alive)

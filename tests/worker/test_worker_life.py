@@ -13,6 +13,7 @@ from runkit import CurveTrainer, StopsAt, finish, make_run, worker_of
 
 from lars_sweep.errors import DataError, RunError
 from lars_sweep.outcomes.loose import loose_ids
+from lars_sweep.outcomes.seal import seal_all
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import attempts, claims, publish, requests, workers
 from lars_sweep.rundir.layout import RunDir
@@ -69,7 +70,7 @@ def test_finished_trials_are_sealed_some_at_a_time(
 # ── failures
 
 
-@pytest.mark.parametrize("error", [RuntimeError, DataError, MemoryError])
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError])
 def test_a_trial_that_fails_twice_is_failed_and_the_others_go_on(
     run: RunDir, error: type[Exception]
 ) -> None:
@@ -128,6 +129,21 @@ def test_a_run_directory_that_fails_ends_the_worker_and_keeps_what_is_measured(
     assert len(before) == 3
     finish(run)
     assert {trial_id: rows_of(run)[trial_id] for trial_id in before} == before
+    assert len(rows_of(run)) == 12
+
+
+def test_missing_data_end_the_worker_and_are_no_trials_fault(run: RunDir) -> None:
+    def fail(trial: TrialSpec, number: int) -> None:
+        if len(loose_ids(run)) == 3:
+            raise DataError("no such directory; name it with --data-dir")
+
+    for _ in range(4):  # more often than the profile would retry
+        with pytest.raises(DataError, match="no such directory"):
+            finish(run, CurveTrainer(at_evaluation=fail))
+    assert len(rows_of(run)) == 3
+    seal_all(run)
+    finish(run)
+    assert {row["status"] for row in rows_of(run).values()} == {"ok"}
     assert len(rows_of(run)) == 12
 
 
