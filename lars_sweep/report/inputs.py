@@ -99,7 +99,7 @@ def _of_file(
 
 def _of_run(run: RunDir) -> Source:
     spec = json.loads(str(run.content["spec"]))
-    question = {"Question": spec["question"]} if spec["question"] else {}
+    question = {"Question": spec["question"]} if spec.get("question") else {}
     provenance = {"Run id": run.run_id, "Sweep": run.sweep, "Spec hash": run.spec_hash}
     return Source(
         label=run.path.name if run.path.name != "" else run.sweep,

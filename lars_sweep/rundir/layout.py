@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -163,8 +164,11 @@ def create_run(path: Path, plan: Mapping[str, object]) -> RunDir:
         RunError: the directory holds another sweep or something else, or cannot be written.
     """
     path = path.resolve()
-    if "%" in str(path):
-        raise RunError(f"{path}: submitit and SLURM fill in % in paths: choose another --run-dir")
+    if filled := re.search(r"%\d*[A-Za-z%]", str(path)):
+        raise RunError(
+            f"{path}: submitit and SLURM would replace {filled[0]} in paths: choose another "
+            "--run-dir"
+        )
     _lay_out(path, plan)
     run = open_run(path)
     if run.spec_hash != plan["spec_hash"]:

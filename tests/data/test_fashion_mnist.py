@@ -78,7 +78,7 @@ def test_no_files_anywhere_names_the_three_ways(small: Path, tmp_path: Path) -> 
     with pytest.raises(DataError) as caught:
         load_dataset("fashion-mnist")
     message = str(caught.value)
-    for way in ("apt-get install", "lars-sweep data get fashion-mnist", "[data] directory ="):
+    for way in ("apt-get install", "lars-sweep data get fashion-mnist", "--data-dir DIR"):
         assert way in message
     # A directory that is named is the only place looked at.
     with pytest.raises(DataError, match="elsewhere"):

@@ -22,8 +22,10 @@ from lars_sweep.rundir.workers import is_gone, read_workers
 PATIENCE_S = 60.0
 
 
-def _submit(path: Path, wanted: int) -> int:
-    launched = submit_workers(open_run(path), load_profile("local"), wanted=wanted)
+def _submit(path: Path, wanted: int, data_dir: Path | None = None) -> int:
+    launched = submit_workers(
+        open_run(path), load_profile("local"), wanted=wanted, data_dir=data_dir
+    )
     return launched.workers if launched else 0
 
 
@@ -133,7 +135,7 @@ def test_status_reckons_what_is_left_from_what_is_done(tmp_path: Path) -> None:
 
 
 def test_a_launch_remembers_where_its_data_lie(run: RunDir, tmp_path: Path) -> None:
-    submit_workers(run, load_profile("local"), wanted=1, data_dir=tmp_path)
+    assert in_parallel(_submit, [(run.path, 1, tmp_path)]) == [1]
     launch = last_launch(run)
     assert launch is not None
     assert (launch.data_dir, launch.profile) == (str(tmp_path), "local")

@@ -172,3 +172,9 @@ def test_checkpoints_of_a_finished_trial_go(run: RunDir) -> None:
     run.drop_checkpoints("t")
     run.drop_checkpoints("t")
     assert not run.checkpoints("t").exists()
+
+
+def test_a_path_that_submitit_would_rewrite_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="would replace %j in paths"):
+        create_run(tmp_path / "a %j b", PLAN)
+    assert create_run(tmp_path / "100% sure", PLAN).path.is_dir()
