@@ -4,6 +4,7 @@
     ├── SpecError             exit status 2: a sweep file, a profile or an option is wrong
     ├── DataError             a data set is missing, truncated or not what it claims to be
     ├── RunError              a run directory is absent, another sweep's, newer, full or unwritable
+    │   └── DamagedFile       a file in it is cut short or of another shape
     ├── OutcomeError          an outcome table lacks columns or mixes what must not be mixed
     ├── LaunchError           workers could not be submitted
     ├── SchedulerError        SLURM did not answer; nothing follows about any job
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class LarsSweepError(Exception):
@@ -59,6 +61,14 @@ class DataError(LarsSweepError):
 
 class RunError(LarsSweepError):
     """A run directory cannot be used as asked."""
+
+
+class DamagedFile(RunError):
+    """A file of a run directory is cut short, no text, or of another shape."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path = path
+        super().__init__(f"{path} is damaged ({what}): move it out of the run directory")
 
 
 class OutcomeError(LarsSweepError):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from lars_sweep.errors import DamagedFile
 from lars_sweep.outcomes.schema import OUTCOMES
 from lars_sweep.outcomes.tables import TableName, check_row
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.failpoints import failpoint
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.records import read_record
 
 _TIMESTAMPS = tuple(column.name for column in OUTCOMES if column.dtype == "timestamp")
 Row = Mapping[str, object]
@@ -42,6 +44,15 @@ class Outcome:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Content:
+    """What the file holds; timestamps in Unix time."""
+
+    row: dict[str, Any]
+    curve: list[dict[str, Any]]
+    layers: list[dict[str, Any]]
+
+
 def publish_outcome(run: RunDir, outcome: Outcome) -> bool:
     """Make the outcome durable; False if this trial has one already (the first one stands).
 
@@ -49,9 +60,7 @@ def publish_outcome(run: RunDir, outcome: Outcome) -> bool:
         ValueError: a row breaks the schema; published, it would make the whole run unreadable.
         RunError: it cannot be written.
     """
-    for table, rows in outcome.rows.items():
-        for checked in rows:
-            check_row(table, checked)
+    _check(outcome)
     row = dict(outcome.row)
     for name in _TIMESTAMPS:
         moment = row[name]
@@ -65,15 +74,33 @@ def publish_outcome(run: RunDir, outcome: Outcome) -> bool:
 
 
 def read_loose(path: Path) -> Outcome | None:
-    """The outcome in ``path``; None if it was sealed meanwhile."""
+    """The outcome in ``path``; None if it was sealed meanwhile.
+
+    Raises:
+        DamagedFile: it is not whole, or another trial's.
+    """
     try:
-        content = json.loads(path.read_bytes())
+        content = read_record(path, _Content)
     except FileNotFoundError:
         return None
-    row = content["row"]
-    for name in _TIMESTAMPS:
-        row[name] = datetime.fromtimestamp(row[name], tz=UTC)
-    return Outcome(row=row, curve=content["curve"], layers=content["layers"])
+    try:
+        row = content.row
+        for name in _TIMESTAMPS:
+            row[name] = datetime.fromtimestamp(row[name], tz=UTC)
+        outcome = Outcome(row=row, curve=content.curve, layers=content.layers)
+        _check(outcome)
+    except (LookupError, TypeError, ValueError, OverflowError, OSError) as error:
+        raise DamagedFile(path, f"{type(error).__name__}: {error}") from error
+    if outcome.trial_id != path.stem:
+        raise DamagedFile(path, f"it is the outcome of trial {outcome.trial_id}")
+    return outcome
+
+
+def _check(outcome: Outcome) -> None:
+    """ValueError if a row breaks the schema."""
+    for table, rows in outcome.rows.items():
+        for row in rows:
+            check_row(table, row)
 
 
 def loose_ids(run: RunDir) -> list[str]:

@@ -18,12 +18,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lars_sweep.errors import DamagedFile
 from lars_sweep.outcomes.loose import loose_ids, read_loose
 from lars_sweep.outcomes.store import concat_unique, is_broken, read_part, sealed_ids, to_tables
 from lars_sweep.outcomes.tables import TableName
 from lars_sweep.rundir import claims, publish
+from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.failpoints import failpoint
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.records import set_aside
 from lars_sweep.rundir.turns import turn
 
 logger = logging.getLogger(__name__)
@@ -54,7 +57,8 @@ def seal(run: RunDir, trial_ids: Sequence[str], *, wait: bool = True) -> bool:
 def seal_all(run: RunDir) -> None:
     """Seal every loose outcome, merge small parts, remove what a crash left behind.
 
-    Safe beside running workers: only finished trials are touched.
+    Safe beside running workers: only finished trials are touched. Outcomes that cannot be read are
+    set aside; their trials are open again.
     """
     with _turn(run):
         _seal_loose(run)
@@ -66,8 +70,14 @@ def _turn(run: RunDir, *, wait: bool = True) -> AbstractContextManager[bool]:
 
 
 def _seal(run: RunDir, trial_ids: Sequence[str]) -> None:
-    found = [read_loose(run.outcome(trial_id)) for trial_id in trial_ids]
-    outcomes = [outcome for outcome in found if outcome is not None]
+    outcomes = []
+    for trial_id in trial_ids:
+        try:
+            outcome = read_loose(run.outcome(trial_id))
+        except DamagedFile:
+            _set_aside_loose(run, trial_id)
+        else:
+            outcomes += [outcome] if outcome is not None else []
     if outcomes:
         _write_part(run, to_tables(outcomes))
         for outcome in outcomes:
@@ -88,23 +98,40 @@ def _seal_loose(run: RunDir) -> None:
 
 
 def set_aside_unreadable(run: RunDir) -> list[Path]:
-    """Move truncated parts out of the way, so that their trials run again; returns where to.
+    """Move damaged outcomes and truncated parts out of the way; returns where to.
 
-    A part is one file in each table; if one of them is broken, all go.
+    Their trials run again. A part is one file in each table; if one of them is broken, all go.
     """
     moved = []
+    for trial_id in loose_ids(run):
+        try:
+            read_loose(run.outcome(trial_id))
+        except DamagedFile:
+            moved.append(_set_aside_loose(run, trial_id))
     for name in sorted({name for table in _ORDER for name in publish.names(run.parts(table))}):
         files = {table: run.parts(table) / name for table in _ORDER}
         broken = [file for file in files.values() if is_broken(file)]
         if not broken:
             continue
-        aside = run.path / "parts" / "set-aside"
-        aside.mkdir(exist_ok=True)
         for table in reversed(_ORDER):  # outcomes first: what is left is then no outcome
             if files[table].exists():
-                moved.append(files[table].replace(aside / f"{table}-{name}"))
-        logger.warning("%s cannot be read: set aside in %s, its trials run again", broken[0], aside)
+                moved.append(set_aside(run, files[table]))
+        logger.warning(
+            "%s cannot be read: set aside in %s, its trials run again", broken[0], run.set_aside
+        )
     return moved
+
+
+def _set_aside_loose(run: RunDir, trial_id: str) -> Path:
+    """Move a damaged outcome away and open its trial again: its claim stood until now."""
+    path = run.outcome(trial_id)
+    attempt = claims.attempts(run.claims, trial_id)
+    claim = claims.read_claim(run.claims, trial_id, attempt)
+    if claim is not None:  # first: after a crash here the outcome is still found damaged
+        claims.release(run.claims, claim, "its outcome was damaged", cause=Cause.DISK)
+    aside = set_aside(run, path)
+    logger.warning("%s is damaged: set aside as %s, its trial runs again", path, aside)
+    return aside
 
 
 def _parts(run: RunDir) -> list[str]:

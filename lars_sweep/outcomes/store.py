@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lars_sweep.errors import OutcomeError
+from lars_sweep.errors import DamagedFile, OutcomeError
 from lars_sweep.outcomes.loose import Outcome, Row, loose_ids, read_loose
 from lars_sweep.outcomes.schema import SCHEMA_VERSION
 from lars_sweep.outcomes.tables import COLUMNS, TableName, arrow_schema, to_table
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.records import warn_of_damage
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +24,8 @@ logger = logging.getLogger(__name__)
 def load_table(run: RunDir, table: TableName, columns: Sequence[str] | None = None) -> pa.Table:
     """All rows of finished trials, sorted by trial (and step), each trial once.
 
-    A part that cannot be read is left out with a warning that names it; `resume` sets it aside
-    and runs its trials again.
+    A part or a loose outcome that cannot be read is left out with a warning that names it;
+    `resume` sets it aside and runs its trials again.
 
     Args:
         run: the run directory.
@@ -35,7 +36,7 @@ def load_table(run: RunDir, table: TableName, columns: Sequence[str] | None = No
         OutcomeError: a part was written by a newer lars-sweep.
     """
     # Loose files are listed before parts: one that is sealed in between is then found in a part.
-    loose = [read_loose(run.outcome(trial_id)) for trial_id in loose_ids(run)]
+    loose = [_read_loose(run, trial_id) for trial_id in loose_ids(run)]
     parts = _read_parts(run, table, columns)
     wanted = arrow_schema(table) if columns is None else _subset(arrow_schema(table), columns)
     sealed = concat_unique(parts)
@@ -46,6 +47,15 @@ def load_table(run: RunDir, table: TableName, columns: Sequence[str] | None = No
     result = pa.concat_tables(pieces).combine_chunks()
     keys = [(key, "ascending") for key in ("trial_id", "step", "layer") if key in wanted.names]
     return result.sort_by(keys).replace_schema_metadata(wanted.metadata)
+
+
+def _read_loose(run: RunDir, trial_id: str) -> Outcome | None:
+    try:
+        return read_loose(run.outcome(trial_id))
+    except DamagedFile as error:
+        again = f"its trial is missing here; `lars-sweep resume {run.path}` runs it again"
+        warn_of_damage(error.path, again)
+        return None
 
 
 def sealed_ids(part: Path) -> list[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Literal
 
@@ -25,6 +26,16 @@ _TYPES: Mapping[DType, pa.DataType] = {
 }
 
 
+_VALUES: Mapping[DType, tuple[type, ...]] = {
+    "string": (str,),
+    "int64": (int,),
+    "float64": (float, int),
+    "bool": (bool,),
+    "timestamp": (datetime,),
+}
+"""A bool is an int to Python, and no number here."""
+
+
 @cache
 def arrow_schema(table: TableName) -> pa.Schema:
     """The Arrow schema: unit and meaning in field metadata, schema version in schema metadata."""
@@ -42,9 +53,7 @@ def arrow_schema(table: TableName) -> pa.Schema:
 
 
 def to_table(table: TableName, rows: Sequence[Mapping[str, object]]) -> pa.Table:
-    """Rows as an Arrow table; ValueError as for `check_row`."""
-    for row in rows:
-        check_row(table, row)
+    """Rows that passed `check_row` as an Arrow table."""
     schema = arrow_schema(table)
     if not rows:  # pa.array would load pandas
         return pa.Table.from_arrays([pa.nulls(0, f.type) for f in schema], schema=schema)
@@ -58,13 +67,19 @@ def to_table(table: TableName, rows: Sequence[Mapping[str, object]]) -> pa.Table
 
 
 def check_row(table: TableName, row: Mapping[str, object]) -> None:
-    """ValueError for a missing or unknown column, or a null where none may be."""
+    """ValueError for a missing or unknown column, a null where none may be, or another type."""
     columns = COLUMNS[table]
     if wrong := row.keys() ^ {column.name for column in columns}:
         raise ValueError(f"not in the {table} schema or not in the row: {', '.join(sorted(wrong))}")
     for column in columns:
-        if not column.nullable and row[column.name] is None:
-            raise ValueError(f"{table}.{column.name} is null")
+        value = row[column.name]
+        if value is None:
+            if not column.nullable:
+                raise ValueError(f"{table}.{column.name} is null")
+        elif not isinstance(value, _VALUES[column.dtype]) or (
+            isinstance(value, bool) and column.dtype != "bool"
+        ):
+            raise ValueError(f"{table}.{column.name} is {value!r}, no {column.dtype}")
 
 
 def warm_up() -> None:

@@ -6,8 +6,9 @@ curve again, so a log that dies with its writer loses nothing that was published
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,25 @@ from lars_sweep.rundir.layout import RunDir
 
 
 def read_attempt_log(path: Path) -> list[dict[str, Any]]:
-    """Evaluations in order of steps, each once; a torn last line (its writer died) is left out."""
+    """Evaluations in order of steps, each once.
+
+    A torn last line (its writer died) is left out, as are damaged ones: a view lacks a point there.
+    """
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     # A resumed attempt measures again what came after its checkpoint: the newest line counts.
-    by_step = {entry["step"]: entry for entry in map(json.loads, filter(None, lines))}
+    by_step = {entry["step"]: entry for entry in _whole(lines)}
     return [by_step[step] for step in sorted(by_step)]
+
+
+def _whole(lines: list[bytes]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+                yield entry
 
 
 def append(path: Path, entry: Mapping[str, Any]) -> None:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lars_sweep.errors import DamagedFile
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.failpoints import failpoint
+from lars_sweep.rundir.records import read_record, warn_of_damage
 
 _NAME = re.compile(r"(?P<trial>[0-9a-f]{16})\.(?P<attempt>\d+)(?P<released>\.released)?")
 
@@ -31,6 +33,14 @@ class Claim:
     worker_id: str
     taken_at: float
     """Unix time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """What a claim's file holds; its name says the rest."""
+
+    worker_id: str
+    taken_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,28 +75,31 @@ def holdings(directory: Path) -> Mapping[str, Holding]:
 def take(directory: Path, trial_id: str, attempt: int, worker_id: str) -> Claim | None:
     """Claim ``attempt`` of the trial; None if another worker was first."""
     claim = Claim(trial_id=trial_id, attempt=attempt, worker_id=worker_id, taken_at=time.time())
-    content = {"worker_id": worker_id, "taken_at": claim.taken_at}
+    content = _Taken(worker_id=worker_id, taken_at=claim.taken_at)
     path = directory / f"{trial_id}.{attempt}"
     if path.exists():  # spares the temporary file; link decides all the same
         return None
-    if not publish.publish_new(path, publish.to_json_bytes(content), written="claim-written"):
+    if not publish.publish_new(path, publish.to_json_bytes(asdict(content)), written="claim-written"):
         return None
     failpoint("claim-published")
     return claim
 
 
 def read_claim(directory: Path, trial_id: str, attempt: int) -> Claim | None:
-    """The claim, or None if it was sealed away meanwhile."""
+    """The claim; None if its trial was sealed meanwhile.
+
+    A damaged one is held by nobody that is known: it falls like that of a lost worker.
+    """
+    path = directory / f"{trial_id}.{attempt}"
     try:
-        content = publish.read_json(directory / f"{trial_id}.{attempt}")
+        try:
+            taken = read_record(path, _Taken)
+        except DamagedFile:
+            warn_of_damage(path, "who took the trial is not known")
+            taken = _Taken(worker_id="", taken_at=path.stat().st_mtime)
     except FileNotFoundError:
         return None
-    return Claim(
-        trial_id=trial_id,
-        attempt=attempt,
-        worker_id=str(content["worker_id"]),
-        taken_at=float(str(content["taken_at"])),
-    )
+    return Claim(trial_id=trial_id, attempt=attempt, **asdict(taken))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,23 +121,25 @@ def release(
 
     The first to say why is believed; False if another was.
     """
-    content = {"cause": cause, "reason": reason, "at": time.time(), "nodes": nodes}
+    said = Release(cause=cause, reason=reason, at=time.time(), nodes=nodes)
     path = directory / f"{claim.trial_id}.{claim.attempt}.released"
-    return publish.publish_new(path, publish.to_json_bytes(content))
+    return publish.publish_new(path, publish.to_json_bytes(asdict(said)))
 
 
 def read_release(directory: Path, trial_id: str, attempt: int) -> Release | None:
-    """Why that attempt ended; None if it was not given back."""
+    """Why that attempt ended; None if it was not given back.
+
+    A damaged file still says that it was.
+    """
+    path = directory / f"{trial_id}.{attempt}.released"
     try:
-        content = publish.read_json(directory / f"{trial_id}.{attempt}.released")
+        try:
+            return read_record(path, Release)
+        except DamagedFile:
+            warn_of_damage(path, "why the attempt ended is not known")
+            return Release(cause=None, reason="reason lost", at=path.stat().st_mtime)
     except FileNotFoundError:
         return None
-    return Release(
-        cause=Cause(str(content["cause"])) if content["cause"] else None,
-        reason=str(content["reason"]),
-        at=float(str(content["at"])),
-        nodes=str(content["nodes"]),
-    )
 
 
 def is_superseded(directory: Path, claim: Claim) -> bool:

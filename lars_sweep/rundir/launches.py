@@ -15,6 +15,7 @@ from pathlib import Path
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.failpoints import failpoint
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.records import read_if_whole, read_record
 from lars_sweep.rundir.workers import boot_id, pid_started
 
 
@@ -67,16 +68,29 @@ def record_jobs(run: RunDir, launch: Launch) -> Launch:
 
 
 def read_launches(run: RunDir) -> list[Launch]:
-    """All launches in order."""
-    names = (name for name in publish.names(run.launches) if name.endswith(".json"))
-    numbers = sorted(int(name.removesuffix(".json")) for name in names)
-    return [read_launch(run, number) for number in numbers]
+    """All launches in order, but those whose record is damaged."""
+    instead = "its workers count once they report in; name --profile, --data-dir if it did"
+    records = (read_if_whole(_path(run, n), Launch, instead=instead) for n in _numbers(run))
+    return [launch for launch in records if launch is not None]
 
 
 def read_launch(run: RunDir, number: int) -> Launch:
-    content = publish.read_json(_path(run, number))
-    content["job_ids"] = tuple(content["job_ids"])  # type: ignore[arg-type]
-    return Launch(**content)  # type: ignore[arg-type]
+    """One launch.
+
+    Raises:
+        DamagedFile: its record is not whole.
+    """
+    return read_record(_path(run, number), Launch)
+
+
+def next_number(run: RunDir) -> int:
+    """The first number that no launch has, counting those whose record is damaged."""
+    return 1 + max(_numbers(run), default=0)
+
+
+def _numbers(run: RunDir) -> list[int]:
+    stems = (name.removesuffix(".json") for name in publish.names(run.launches))
+    return sorted(int(stem) for stem in stems if stem.isdecimal())
 
 
 def job_name(run: RunDir, launch: Launch, part: int | str) -> str:

@@ -14,6 +14,7 @@ orders/              what SLURM jobs read when they start
 scheduler/           what SLURM last said about the run's jobs; who asked when
 code/                the user's own modules, as they were at the launch
 requests/            stop and prune, asked by the user
+set-aside/           damaged files; what they held is measured again
 logs/  report/
 """
 
@@ -30,7 +31,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lars_sweep.errors import RunError
+from lars_sweep.errors import DamagedFile, RunError
 from lars_sweep.rundir import publish
 
 RUN_VERSION = 1
@@ -105,6 +106,10 @@ class RunDir:
     @property
     def requests(self) -> Path:
         return self.path / "requests"
+
+    @property
+    def set_aside(self) -> Path:
+        return self.path / "set-aside"
 
     @property
     def logs(self) -> Path:
@@ -219,7 +224,7 @@ def open_run(path: Path) -> RunDir:
     """The run in ``path``.
 
     Raises:
-        RunError: no run directory, or one of a newer lars-sweep.
+        RunError: no run directory, one of a newer lars-sweep, or one whose plan is damaged.
     """
     path = path.resolve()
     try:
@@ -231,10 +236,25 @@ def open_run(path: Path) -> RunDir:
         ) from None
     except OSError as error:
         raise RunError(f"{path / 'plan.json'} cannot be read: {error}") from error
+    except DamagedFile as error:
+        raise damaged_plan(path) from error
     version = plan.get("run_version")
     if version != RUN_VERSION:
         raise RunError(
             f"{path}: run_version {version}, this lars-sweep reads {RUN_VERSION}: "
             "use the version that made the run"
         )
+    if not all(isinstance(plan.get(name), str) for name in _STAMPED):
+        raise damaged_plan(path)
     return RunDir(path=path, content=plan)
+
+
+_STAMPED = ("run_id", "sweep", "spec_hash", "trainer")
+
+
+def damaged_plan(path: Path) -> RunError:
+    """What to say if plan.json of the run in ``path`` is not whole: nothing goes without it."""
+    return RunError(
+        f"{path / 'plan.json'} is damaged: put a copy of it back, or launch the sweep into another "
+        f"--run-dir; what was measured lies in {path / 'parts'} and {path / 'outcomes'}"
+    )

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lars_sweep.errors import RunError
+from lars_sweep.errors import DamagedFile, RunError
 from lars_sweep.rundir.failpoints import Failpoint, failpoint
 
 TEMPORARY_PREFIX = ".tmp-"
@@ -134,14 +134,14 @@ def read_json(path: Path) -> dict[str, object]:
     """The JSON object in ``path``; FileNotFoundError passes through.
 
     Raises:
-        RunError: the file is damaged.
+        DamagedFile: it is not JSON, or no object.
     """
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
-        raise RunError(f"{path} is damaged ({error}): move it out of the run directory") from error
+        raise DamagedFile(path, str(error)) from error
     if not isinstance(content, dict):
-        raise RunError(f"{path}: expected a JSON object, got {type(content).__name__}")
+        raise DamagedFile(path, f"expected a JSON object, got {type(content).__name__}")
     return content
 
 

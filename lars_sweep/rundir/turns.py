@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from lars_sweep.errors import DamagedFile
 from lars_sweep.rundir import publish
+from lars_sweep.rundir.records import read_record
 from lars_sweep.rundir.workers import Worker, is_gone, this_worker
 
 PATIENCE_S = 60.0
@@ -58,7 +60,11 @@ def turn(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 def _holder(path: Path) -> Worker | None:
+    """Whose turn it is; a damaged file is nobody's, and goes."""
     try:
-        return Worker(**publish.read_json(path))  # type: ignore[arg-type]
+        return read_record(path, Worker)
     except FileNotFoundError:
+        return None
+    except DamagedFile:
+        path.unlink(missing_ok=True)
         return None

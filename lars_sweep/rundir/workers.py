@@ -7,7 +7,6 @@ is gone, the worker is dead, whatever the clock says.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import time
@@ -16,10 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from lars_sweep.errors import RunError
 from lars_sweep.rundir import publish
-
-logger = logging.getLogger(__name__)
+from lars_sweep.rundir.records import read_if_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,20 +115,8 @@ def find(directory: Path, beginning: str, restarts: int) -> Worker | None:
 
 
 def _read(path: Path) -> Worker | None:
-    """The record; None if it is gone, or was cut short by a power cut."""
-    try:
-        return Worker(**publish.read_json(path))  # type: ignore[arg-type]
-    except FileNotFoundError:
-        return None
-    except (TypeError, RunError):
-        _warn_of_damage(path)
-        return None
-
-
-@cache
-def _warn_of_damage(path: Path) -> None:
-    """Say it once in a process: the records are read every few seconds."""
-    logger.warning("%s is damaged (a power cut?): its worker counts as unknown", path)
+    """The record; None if it is gone or damaged."""
+    return read_if_whole(path, Worker, instead="its worker counts as unknown")
 
 
 def is_gone(worker: Worker) -> bool | None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from lars_sweep.errors import DamagedFile
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.failpoints import failpoint
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.records import read_if_whole, read_record, set_aside
 from lars_sweep.spec.strata import Point
 from lars_sweep.study.plan import Plan, QueuedTrial
 
@@ -29,11 +31,17 @@ class AskedPoint:
 
 
 def publish_point(run: RunDir, point: AskedPoint) -> bool:
-    """Give the point out; False if its number is taken."""
+    """Give the point out; False if its number is taken. A damaged file gives its number back."""
     path = run.points / f"{point.stratum}.{point.number}.json"
-    content = {"stratum": point.stratum, "number": point.number, "params": dict(point.params)}
-    published = publish.publish_new(path, publish.to_json_bytes(content))
+    published = publish.publish_new(path, publish.to_json_bytes(asdict(point)))
     failpoint("point-published")
+    if not published:
+        try:
+            read_record(path, AskedPoint)
+        except FileNotFoundError:
+            pass  # sealed meanwhile
+        except DamagedFile:
+            set_aside(run, path)
     return published
 
 
@@ -45,12 +53,10 @@ def asked_points(run: RunDir) -> Mapping[str, Sequence[AskedPoint]]:
     found: dict[tuple[str, int], AskedPoint] = {}
     # Files are read before outcomes: a file goes only when its trials are sealed.
     for name in publish.names(run.points):
-        try:
-            content = publish.read_json(run.points / name)
-        except FileNotFoundError:
-            continue
-        point = AskedPoint(**content)  # type: ignore[arg-type]
-        found[point.stratum, point.number] = point
+        instead = "another point is asked in its place"
+        asked = read_if_whole(run.points / name, AskedPoint, instead=instead)
+        if asked is not None:
+            found[asked.stratum, asked.number] = asked
     for row in load_table(run, "outcomes", ["stratum", "point", "params"]).to_pylist():
         point = AskedPoint(row["stratum"], row["point"], json.loads(row["params"]))
         found[point.stratum, point.number] = point

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from lars_sweep.errors import RunError
-from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.layout import RunDir, damaged_plan
 from lars_sweep.spec.strata import DataFacts, Point, Stratum, build_strata
 from lars_sweep.spec.sweep import ADAPTIVE, SweepSpec, dump_sweep
 from lars_sweep.spec.trial import TrialSpec
@@ -133,16 +133,23 @@ def plan_content(plan: Plan, *, trainer: str) -> dict[str, object]:
 
 
 def load_plan(run: RunDir) -> Plan:
-    """The plan of a run."""
+    """The plan of a run.
+
+    Raises:
+        RunError: plan.json is damaged.
+    """
     content = cast(Mapping[str, Any], run.content)
-    strata: Sequence[str] = content["strata"]
-    return Plan(
-        spec=SweepSpec.model_validate_json(content["spec"]),
-        facts=DataFacts(**content["facts"]),
-        model_sources=content["model_sources"],
-        strata_names=tuple(strata),
-        queue=tuple(
-            QueuedTrial(trial_id, strata[stratum], point, params, seed)
-            for trial_id, stratum, point, params, seed in content["queue"]
-        ),
-    )
+    try:
+        strata: Sequence[str] = content["strata"]
+        return Plan(
+            spec=SweepSpec.model_validate_json(content["spec"]),
+            facts=DataFacts(**content["facts"]),
+            model_sources=content["model_sources"],
+            strata_names=tuple(strata),
+            queue=tuple(
+                QueuedTrial(trial_id, strata[stratum], point, params, seed)
+                for trial_id, stratum, point, params, seed in content["queue"]
+            ),
+        )
+    except (LookupError, TypeError, ValueError) as error:
+        raise damaged_plan(run.path) from error

@@ -16,7 +16,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from lars_sweep.errors import LarsSweepError
+from lars_sweep.errors import DamagedFile, LarsSweepError
 from lars_sweep.rundir.launches import read_launches
 from lars_sweep.rundir.layout import open_run
 from lars_sweep.worker import exits
@@ -42,7 +42,11 @@ def main() -> int:
         stream=sys.stderr,
         force=True,
     )
-    order, place = WorkOrder.load(arguments.order), Place.of_slurm()
+    try:
+        order, place = WorkOrder.load(arguments.order), Place.of_slurm()
+    except DamagedFile as error:
+        logger.error("%s", error)
+        return 1
     if arguments.needed:
         reason = is_needed(open_run(order.run), order, slurm_job_id(), place)
         logger.info("%s", reason or "there is work")

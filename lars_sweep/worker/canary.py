@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.records import read_if_whole
 from lars_sweep.spec.trainer import Evaluation, Signal, Trainer
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.plan import Plan, load_plan
@@ -15,6 +17,16 @@ from lars_sweep.study.plan import Plan, load_plan
 logger = logging.getLogger(__name__)
 
 STEPS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Song:
+    """How a canary fared."""
+
+    failed: str
+    """What ended it; empty if it went through."""
+    job_id: str
+    at: float
 
 
 class TwoSteps:
@@ -47,10 +59,8 @@ def sing(run: RunDir, trainer: Trainer, job_id: str) -> str:
 
 def verdict(run: RunDir) -> str | None:
     """Empty if the canary went through, else what ended it; None if none has tried."""
-    try:
-        return str(publish.read_json(run.path / "canary.json")["failed"])
-    except FileNotFoundError:
-        return None
+    song = read_if_whole(run.path / "canary.json", _Song, instead="the next launch sends another")
+    return None if song is None else song.failed
 
 
 def forget(run: RunDir) -> None:
@@ -72,5 +82,5 @@ def largest_trial(plan: Plan) -> TrialSpec:
 
 
 def _record(run: RunDir, job_id: str, failed: str) -> None:
-    content = {"failed": failed, "job_id": job_id, "at": time.time()}
-    publish.replace(run.path / "canary.json", publish.to_json_bytes(content))
+    song = _Song(failed=failed, job_id=job_id, at=time.time())
+    publish.replace(run.path / "canary.json", publish.to_json_bytes(asdict(song)))

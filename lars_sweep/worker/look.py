@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, cast
 
 from lars_sweep.cluster.jobs import JobState, State, base_id
 from lars_sweep.cluster.scheduler import query_jobs
@@ -20,6 +19,7 @@ from lars_sweep.rundir import publish, workers
 from lars_sweep.rundir.launches import read_launches
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.patience import LOOK_EVERY_S, LOOKS_APART_S, patience
+from lars_sweep.rundir.records import read_if_whole
 from lars_sweep.rundir.workers import Worker
 
 logger = logging.getLogger(__name__)
@@ -62,16 +62,8 @@ class View:
 
 def read_view(run: RunDir) -> View:
     """The last answer, as it lies there."""
-    try:
-        content = cast(dict[str, Any], publish.read_json(run.scheduler / "view.json"))
-    except FileNotFoundError:
-        return View()
-    jobs = {}
-    for job_id, seen in content.pop("jobs").items():
-        job = seen.pop("job")
-        state, earlier = State(job.pop("state")), tuple(map(State, job.pop("earlier")))
-        jobs[job_id] = Seen(job=JobState(state=state, earlier=earlier, **job), **seen)
-    return View(jobs=jobs, **content)
+    path = run.scheduler / "view.json"
+    return read_if_whole(path, View, instead="SLURM is asked anew") or View()
 
 
 def look(run: RunDir, *, newer_than: float | None = None) -> View:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lars_sweep.cluster.hosts import expand_hosts
-from lars_sweep.rundir import nodes, requests, workers
+from lars_sweep.rundir import breaker, nodes, requests, workers
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.patience import patience
 from lars_sweep.study.plan import load_plan
@@ -18,7 +18,7 @@ def is_needed(run: RunDir, order: WorkOrder, job_id: str, place: Place) -> str:
     """Why a worker is not needed; empty if it is."""
     if requests.stop_requested(run):
         return "the run was cancelled"
-    if (reason := requests.breaker(run)) is not None:
+    if (reason := breaker.why_broken(run)) is not None:
         return f"circuit breaker: {reason}"
     if here := nodes.excluded(run) & set(expand_hosts(place.nodes)):
         return f"excluded for this run: {', '.join(sorted(here))}"

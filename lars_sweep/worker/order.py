@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from lars_sweep.cluster.profile import PreemptionSection, RetrySection
 from lars_sweep.rundir import publish
+from lars_sweep.rundir.records import read_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +43,12 @@ class WorkOrder:
 
     @staticmethod
     def load(path: Path) -> WorkOrder:
-        """Read what `save` wrote."""
-        content = json.loads(path.read_bytes())
-        data_dir = content.pop("data_dir")
-        return WorkOrder(
-            run=Path(content.pop("run")),
-            data_dir=Path(data_dir) if data_dir else None,
-            import_path=tuple(content.pop("import_path")),
-            preemption=PreemptionSection(**content.pop("preemption")),
-            retry=RetrySection(**content.pop("retry")),
-            **content,
-        )
+        """Read what `save` wrote.
+
+        Raises:
+            DamagedFile: it is not whole.
+        """
+        return read_record(path, WorkOrder)
 
 
 def _text(path: Path | None) -> str | None:

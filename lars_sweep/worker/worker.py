@@ -15,7 +15,7 @@ from lars_sweep.errors import DataError, RunError, WorldLost
 from lars_sweep.outcomes.loose import publish_outcome
 from lars_sweep.outcomes.seal import SEAL_EVERY, seal, seal_all
 from lars_sweep.outcomes.tables import warm_up
-from lars_sweep.rundir import claims, nodes, requests, workers
+from lars_sweep.rundir import breaker, claims, nodes, requests, workers
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.claims import Claim, Release
 from lars_sweep.rundir.launches import read_launches
@@ -109,19 +109,27 @@ class WorkerProcess:
         return reason
 
     def _loop(self) -> str:
+        stop = self._run_trials()
+        while self._source.all_finished():
+            seal_all(self.run)
+            # A damaged outcome is set aside there, and its trial is open again.
+            if self._source.all_finished():
+                self._drop_points()
+                return NO_WORK_LEFT
+            stop = self._run_trials()
+        self._seal_own()
+        return stop or "no trial to take"
+
+    def _run_trials(self) -> str | None:
+        """Until none is to be had, which is None, or a reason to stop."""
         while (stop := self._must_stop()) is None:
             taken = self._source.next() or self._wait_for_work()
             if taken is None:
-                break
+                return self._must_stop()
             self._run_trial(*taken)
             if len(self._unsealed) >= SEAL_EVERY:
                 self._seal_own(wait=False)
-        if self._source.all_finished():
-            seal_all(self.run)
-            self._drop_points()
-            return NO_WORK_LEFT
-        self._seal_own()
-        return stop or "no trial to take"
+        return stop
 
     def _wait_for_work(self) -> tuple[QueuedTrial, Claim] | None:
         """On SLURM, stay until the trials of a dead worker would have come free."""
@@ -170,7 +178,7 @@ class WorkerProcess:
                 self._give_back(claim, control, result.signal)
             else:
                 self._publish(queued, trial, effort_of(self.run, claim), result)
-                requests.note_success(self.run)
+                breaker.note_success(self.run)
         except DataError as error:
             # No other trial would fare better, and this one is not to blame.
             reason = str(error).splitlines()[0][:300]
@@ -241,7 +249,7 @@ class WorkerProcess:
         if cause is Cause.ERROR:
             # Messages differ in their details; the exception's name is what they share.
             kind = f"{kind} {reason.split(':')[0]}"
-        requests.note_failure(self.run, kind, stop_after=self._retry.stop_after)
+        breaker.note_failure(self.run, kind, stop_after=self._retry.stop_after)
 
     def _publish(
         self,
@@ -268,7 +276,6 @@ class WorkerProcess:
         if self.plan.is_adaptive:
             from lars_sweep.study.asked import drop_sealed_points
 
-            self._source.all_finished()  # brings the set of sealed trials up to date
             drop_sealed_points(self.run, self.plan, self._source.sealed)
 
     # ── why to stop
@@ -277,7 +284,7 @@ class WorkerProcess:
             return self._over
         if requests.stop_requested(self.run):
             return "cancelled"
-        if requests.breaker(self.run) is not None:
+        if breaker.why_broken(self.run) is not None:
             return "circuit breaker"
         signal = self._ending()
         return None if signal is Signal.GO_ON else signal.name.lower().replace("_", " ")

@@ -302,7 +302,7 @@ def test_a_truncated_part_is_named_set_aside_and_its_trials_are_open_again(
     caplog.clear()
     moved = set_aside_unreadable(run)
     assert [record.getMessage() for record in caplog.records] == [
-        f"{broken} cannot be read: set aside in {run.path}/parts/set-aside, its trials run again"
+        f"{broken} cannot be read: set aside in {run.path}/set-aside, its trials run again"
     ]
     assert {path.name for path in moved} == {f"{t}-{broken.name}" for t in TABLES}
     assert all(path.exists() for path in moved)

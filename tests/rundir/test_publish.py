@@ -178,5 +178,5 @@ def test_what_json_does_not_know_is_refused() -> None:
 
 def test_a_file_that_holds_no_object_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("[1]")
-    with pytest.raises(RunError, match="a: expected a JSON object, got list"):
+    with pytest.raises(RunError, match=r"a is damaged \(expected a JSON object, got list\)"):
         publish.read_json(tmp_path / "a")

@@ -30,7 +30,7 @@ from lars_sweep.dispatch.status import run_status
 from lars_sweep.dispatch.stop import cancel
 from lars_sweep.dispatch.submit import submit_workers
 from lars_sweep.dispatch.why import why
-from lars_sweep.rundir import requests
+from lars_sweep.rundir import breaker
 from lars_sweep.worker.look import look
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
@@ -121,7 +121,7 @@ def test_the_circuit_breaker(at: At) -> None:
     profile = site.profile("canary = false\nworkers = 1\n[retry]\nerror = 0\nstop_after = 5")
     text = sweep_text(points=12, steps=10).replace("small_alexnet_bn", "mine:net")
     run = site.launch(text, profile, BAD)
-    until(lambda: requests.breaker(run), "the circuit breaker")
+    until(lambda: breaker.why_broken(run), "the circuit breaker")
     assert finished(run) == 5
     assert "5 attempts in a row ended with: error TrainError" in command("status", run.path)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lars_sweep.cluster.profile import PreemptionSection, RetrySection
-from lars_sweep.rundir import nodes, requests
+from lars_sweep.rundir import breaker, nodes, requests
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.claims import Release
 from lars_sweep.rundir.layout import RunDir
@@ -60,16 +60,16 @@ def test_each_cause_has_its_own_number_of_retries(causes: list[Cause], again: bo
 
 def test_the_circuit_breaker_counts_one_kind_in_a_row(run: RunDir) -> None:
     for kind in ("a", "a", "b", "b"):
-        requests.note_failure(run, kind, stop_after=3)
-    assert requests.breaker(run) is None
-    requests.note_success(run)
+        breaker.note_failure(run, kind, stop_after=3)
+    assert breaker.why_broken(run) is None
+    breaker.note_success(run)
     for _ in range(2):
-        requests.note_failure(run, "b", stop_after=3)
-    assert requests.breaker(run) is None
-    requests.note_failure(run, "b", stop_after=3)
-    assert requests.breaker(run) == "3 attempts in a row ended with: b"
+        breaker.note_failure(run, "b", stop_after=3)
+    assert breaker.why_broken(run) is None
+    breaker.note_failure(run, "b", stop_after=3)
+    assert breaker.why_broken(run) == "3 attempts in a row ended with: b"
     requests.withdraw_stop(run)
-    assert requests.breaker(run) is None
+    assert breaker.why_broken(run) is None
 
 
 def test_a_node_is_excluded_after_its_second_failure(run: RunDir) -> None:
