@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from lars_sweep.cluster.jobs import State
-from lars_sweep.rundir import nodes, requests
+from lars_sweep.rundir import breaker, nodes
 from lars_sweep.rundir.claims import Holding
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.worker.canary import verdict
@@ -40,7 +40,7 @@ def notes(run: RunDir, view: View) -> Iterator[str]:
     """One sentence per thing that needs attention."""
     if run.trainer == "analytic":
         yield "SIMULATED: nothing is trained, every number comes from a stated surface"
-    if (reason := requests.breaker(run)) is not None:
+    if (reason := breaker.why_broken(run)) is not None:
         yield f"circuit breaker: {reason}; mend it, then `lars-sweep resume {run.path}`"
     if failed := verdict(run):
         yield f"the canary failed, no worker was released: {failed}"

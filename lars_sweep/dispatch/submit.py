@@ -20,6 +20,7 @@ from lars_sweep.errors import LaunchError
 from lars_sweep.rundir import workers
 from lars_sweep.rundir.launches import (
     Launch,
+    next_number,
     read_launch,
     read_launches,
     record_intent,
@@ -113,11 +114,12 @@ def _agree(run: RunDir, asked: Launch) -> Launch | None:
     Launches at once count each other's workers, for the record's number is the lock.
     """
     while True:
-        launches = [_settled(run, launch) for launch in read_launches(run)]
+        number = next_number(run)  # first: a launch that comes after it takes it
+        for earlier in read_launches(run):
+            _settled(run, earlier)
         missing = asked.workers - present_workers(run, look(run, newer_than=time.time()))
         if missing <= 0:
             return None
-        number = 1 + max((launch.number for launch in launches), default=0)
         launch = replace(asked, number=number, workers=missing, at=time.time())
         if record_intent(run, launch):
             return launch

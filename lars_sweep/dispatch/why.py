@@ -10,7 +10,7 @@ from pathlib import Path
 from lars_sweep.cluster.reasons import explain
 from lars_sweep.errors import SpecError
 from lars_sweep.outcomes.store import load_table
-from lars_sweep.rundir import claims, requests, workers
+from lars_sweep.rundir import breaker, claims, requests, workers
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.workers import Worker, is_gone
@@ -133,7 +133,7 @@ def _state(
 
 
 def _waiting(run: RunDir, view: View) -> tuple[str, str, None]:
-    if (reason := requests.breaker(run)) is not None:
+    if (reason := breaker.why_broken(run)) is not None:
         return f"waiting: circuit breaker: {reason}", "mend it, then `lars-sweep resume`", None
     if requests.stop_requested(run):
         return "waiting: the run was cancelled", "`lars-sweep resume`", None
