@@ -224,6 +224,17 @@ def outcomes_of(run: RunDir) -> list[Outcome]:
     return [outcome_of(plan, queued) for queued in plan.queue]
 
 
+PATIENCE_S = 60.0
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for what takes seconds on a quiet machine."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.05)
+
+
 def processes(count: int) -> ProcessPoolExecutor:
     """``count`` fresh processes; they fork from a server that has the imports done already."""
     context = multiprocessing.get_context("forkserver")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -31,6 +31,8 @@ HEADS = {
 """State of trials → head of its column, which is left out where no trial is in it."""
 REFRESH_S = 1.0
 LOG_LINE_S = 15.0
+LISTED = 6
+"""Most kinds of one thing on a line."""
 
 
 def watch(run: RunDir) -> bool:
@@ -46,9 +48,12 @@ def watch(run: RunDir) -> bool:
             f"stop them: `lars-sweep cancel {run.path}`")  # fmt: skip
         return False
     if status.finished < status.trials:
+        left = plural(status.trials - status.finished, "trial")
+        died = next(iter(status.unreported_by), None)
+        why = f"workers died before reporting in: {died}: " if died else ""
         raise RunError(
-            f"no worker is left, {plural(status.trials - status.finished, 'trial')} not finished: "
-            f"see {run.logs}, then `lars-sweep resume {run.path}`"
+            f"no worker is left, {left} not finished: {why}see {run.logs}, then "
+            f"`lars-sweep resume {run.path}`"
         )
     return True
 
@@ -102,12 +107,26 @@ def details_of(status: RunStatus) -> Iterator[str]:
     workers = [f"{status.workers_alive} alive", f"{status.workers_lost} lost"]
     if status.workers_starting and not status.stopping:
         workers.insert(1, f"{status.workers_starting} on their way")
-    yield f"workers: {', '.join(workers)}{'; stopping' if status.stopping else ''}"
-    jobs = f"jobs {duration(status.jobs_age_s)} ago"
-    for name, counts in ((jobs, status.jobs), ("interrupted", status.interrupted_by)):
-        if counts:
-            yield f"{name}: {', '.join(f'{count} {what}' for what, count in counts.items())}"
+    if status.workers_unreported:
+        workers.append(f"{status.workers_unreported} died before reporting in")
+    ending = "; stopping" if status.stopping else "; cancelled" if status.cancelled else ""
+    yield f"workers: {', '.join(workers)}{ending}"
+    counts = (
+        (f"jobs {duration(status.jobs_age_s)} ago", status.jobs),
+        ("interrupted", status.interrupted_by),
+        ("failed", status.failed_by),
+    )
+    for name, parts in counts:
+        if parts:
+            yield f"{name}: {_listed(parts)}"
     yield from status.notes
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """What is frequent first; what is rare only counted."""
+    shown = [f"{count} {what}" for what, count in list(counts.items())[:LISTED]]
+    others = sum(list(counts.values())[LISTED:])
+    return ", ".join([*shown, *([f"{others} others"] if others else [])])
 
 
 def screen_of(status: RunStatus) -> Group:

@@ -41,7 +41,13 @@ def cancel(run: Run) -> None:
     """Stop a run's workers; what they hold is checkpointed, `resume` goes on from there."""
     from lars_sweep.cli.talk import plural, say
     from lars_sweep.dispatch.stop import cancel as stop
+    from lars_sweep.dispatch.stop import is_finished
     from lars_sweep.rundir.layout import open_run
 
     opened = open_run(run)
-    say(f"stopped {plural(stop(opened), 'worker')}; go on with `lars-sweep resume {opened.path}`")
+    stopped = stop(opened)
+    done = f"stopped {plural(stopped, 'worker')}" if stopped else "no worker was at it"
+    if is_finished(opened):
+        say(f"{done}; all trials are finished: `lars-sweep report {opened.path}`")
+    else:
+        say(f"{done}; go on with `lars-sweep resume {opened.path}`")

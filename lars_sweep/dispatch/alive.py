@@ -26,18 +26,19 @@ def live_workers(run: RunDir, view: View) -> list[Worker]:
     return [w for w in workers.read_workers(run.workers) if is_live(w, view)]
 
 
-def on_their_way(run: RunDir) -> int:
-    """Local workers that were started and have not reported in yet: they still import."""
+def on_their_way(run: RunDir) -> list[str]:
+    """Jobs of local workers that were started and have not reported in yet: they still import."""
     reported = {worker.job_id for worker in workers.read_workers(run.workers)}
-    return sum(
-        job_id not in reported and _is_controller(job_id)
+    return [
+        job_id
         for launch in read_launches(run)
         if launch.executor == "local"
         for job_id in launch.job_ids
-    )
+        if job_id not in reported and is_controller(job_id)
+    ]
 
 
-def _is_controller(pid: str) -> bool:
+def is_controller(pid: str) -> bool:
     """Whether this is (still) the process that submitit starts for a local job, and no zombie."""
     try:
         return b"submitit.local" in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -59,4 +60,4 @@ def waiting_arrays(run: RunDir, view: View) -> list[str]:
 def present_workers(run: RunDir, view: View) -> int:
     """Workers that run, wait in the queue, or are about to report in."""
     local = [w for w in live_workers(run, view) if w.executor != "slurm"]
-    return len(local) + on_their_way(run) + len(waiting_arrays(run, view))
+    return len(local) + len(on_their_way(run)) + len(waiting_arrays(run, view))

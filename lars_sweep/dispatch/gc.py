@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lars_sweep.outcomes.store import load_table
+from lars_sweep.dispatch.trials import finished_ids
 from lars_sweep.rundir import publish, workers
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.worker.logs import log_files
@@ -45,7 +45,7 @@ def collect_garbage(run: RunDir, *, older_than_s: float, dry_run: bool = False) 
 
 
 def _garbage(run: RunDir, older_than_s: float) -> Iterator[Path]:
-    done = {row["trial_id"] for row in load_table(run, "outcomes", ["trial_id"]).to_pylist()}
+    done = finished_ids(run)
     for directory in (run.path / "checkpoints").iterdir():
         if directory.name in done:
             yield from (path for path in directory.rglob("*") if path.is_file())

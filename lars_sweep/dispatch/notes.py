@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lars_sweep.cluster.jobs import State
+from lars_sweep.dispatch.unreported import Unreported, reasons
 from lars_sweep.rundir import breaker, nodes
 from lars_sweep.rundir.claims import Holding
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.worker.canary import verdict
 from lars_sweep.worker.fate import Fates
 from lars_sweep.worker.look import View
+
+SIMULATED = "SIMULATED: nothing is trained, every number comes from a stated surface"
 
 
 def job_counts(view: View) -> dict[str, int]:
@@ -36,10 +39,23 @@ def interruptions(
     return dict(causes.most_common())
 
 
-def notes(run: RunDir, view: View) -> Iterator[str]:
-    """One sentence per thing that needs attention."""
+def failures(rows: Iterable[Mapping[str, object]]) -> dict[str, int]:
+    """Why trials failed, from columns status and cause of their outcomes."""
+    causes = Counter(str(row["cause"]) for row in rows if row["status"] == "failed")
+    return dict(causes.most_common())
+
+
+def notes(run: RunDir, view: View, died: Sequence[Unreported] = ()) -> Iterator[str]:
+    """One sentence per thing that needs attention.
+
+    Args:
+        run: the run directory.
+        view: what SLURM said last.
+        died: jobs that ended before they reported in.
+    """
     if run.trainer == "analytic":
-        yield "SIMULATED: nothing is trained, every number comes from a stated surface"
+        yield SIMULATED
+    yield from deaths(run, died)
     if (reason := breaker.why_broken(run)) is not None:
         yield f"circuit breaker: {reason}; mend it, then `lars-sweep resume {run.path}`"
     if failed := verdict(run):
@@ -48,3 +64,15 @@ def notes(run: RunDir, view: View) -> Iterator[str]:
         yield f"excluded nodes: {', '.join(bad)}"
     if view.trouble:
         yield f"{view.trouble}; what is said about jobs is old"
+
+
+def deaths(run: RunDir, died: Sequence[Unreported]) -> Iterator[str]:
+    """Why workers died before they reported in, a sentence per reason, and what to do."""
+    for reason, count in reasons(died).items():
+        alike = [job for job in died if job.reason == reason]
+        who = "the canary" if alike[0].canary else f"{count} worker{'s' if count > 1 else ''}"
+        log = f"see {alike[0].log}, " if alike[0].log else ""
+        yield (
+            f"{who} died before reporting in: {reason}: {log}mend it, then "
+            f"`lars-sweep resume {run.path}`"
+        )

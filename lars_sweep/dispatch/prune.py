@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from lars_sweep.dispatch.trials import finished_ids, named_trial
 from lars_sweep.dispatch.where import Where
 from lars_sweep.errors import SpecError
 from lars_sweep.outcomes.schema import OUTCOMES
-from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import attempts, claims, requests
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.study.asked import known_queue
@@ -48,12 +48,8 @@ def prune(
     condition = None if where is None else Where(where, COLUMNS)
     rows = list(unfinished(run, load_plan(run)))
     chosen = [row for row in rows if condition is not None and condition.holds(row)]
-    for wanted in trials:
-        found = [row for row in rows if str(row["trial_id"]).startswith(wanted)]
-        if len(found) != 1:
-            what = "no unfinished trial" if not found else f"{len(found)} unfinished trials"
-            raise SpecError(f"--trial {wanted}: {what} of {run.path} begin so")
-        chosen += found
+    by_id = {str(row["trial_id"]): row for row in rows}
+    chosen += [by_id[named_trial(run, wanted, by_id, kind="unfinished trial")] for wanted in trials]
     pruned = {str(row["trial_id"]): _pruned(row) for row in chosen}
     if not dry_run:
         reason = f"--where {where}" if where else "--trial"
@@ -65,7 +61,7 @@ def prune(
 def unfinished(run: RunDir, plan: Plan) -> Iterator[dict[str, object]]:
     """A row in outcome columns for each trial without an outcome, from its newest evaluation."""
     holdings = claims.holdings(run.claims)
-    done = {row["trial_id"] for row in load_table(run, "outcomes", ["trial_id"]).to_pylist()}
+    done = finished_ids(run)
     for queued in known_queue(run, plan):
         if queued.trial_id not in done:
             holding = holdings.get(queued.trial_id)

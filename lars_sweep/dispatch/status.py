@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from lars_sweep.dispatch.alive import is_live, present_workers
-from lars_sweep.dispatch.notes import interruptions, job_counts, notes
+from lars_sweep.dispatch.notes import failures, interruptions, job_counts, notes
+from lars_sweep.dispatch.unreported import reasons, unreported
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import claims, requests, workers
 from lars_sweep.rundir.claims import Holding
@@ -57,7 +58,7 @@ class RunStatus:
     workers_starting: int
     """Submitted, not reported in yet."""
     workers_lost: int
-    """Died without a word."""
+    """Died without a word after they had reported in."""
     images_per_s: float
     device_h: float
     """Spent on finished trials and on those that run."""
@@ -66,6 +67,13 @@ class RunStatus:
     eta_s: float | None
     """Estimated; None when no worker is alive or no trial has finished."""
     stopping: bool
+    """Asked to stop, and not all workers have yet."""
+    cancelled: bool = False
+    """Stopped before its end, until `resume`."""
+    unreported_by: Mapping[str, int] = field(default_factory=dict)
+    """Why workers of the newest launch died before they reported in: reason → how many."""
+    failed_by: Mapping[str, int] = field(default_factory=dict)
+    """Why trials failed: cause → how many."""
     interrupted_by: Mapping[str, int] = field(default_factory=dict)
     """Why interrupted trials are: cause → how many."""
     jobs: Mapping[str, int] = field(default_factory=dict)
@@ -80,12 +88,18 @@ class RunStatus:
         return sum(line.trials for line in self.strata)
 
     @property
+    def workers_unreported(self) -> int:
+        """Of the newest launch, died before they reported in."""
+        return sum(self.unreported_by.values())
+
+    @property
     def finished(self) -> int:
         return sum(line.finished for line in self.strata)
 
     def to_json(self) -> dict[str, object]:
         """Plain values, sums included."""
-        return {**asdict(self), "trials": self.trials, "finished": self.finished}
+        sums = ("trials", "finished", "workers_unreported")
+        return asdict(self) | {name: getattr(self, name) for name in sums}
 
     def count(self, state: str) -> int:
         """Trials in a state, over all strata."""
@@ -99,7 +113,7 @@ def run_status(run: RunDir) -> RunStatus:
     view = look(run)
     alive = [worker for worker in known if is_live(worker, view)]
     held = dict(claims.holdings(run.claims))  # before outcomes: a trial sealed meanwhile has a row
-    columns = ["stratum", "status", "accuracy_val", "device_s"]
+    columns = ["stratum", "status", "cause", "accuracy_val", "device_s"]
     rows = load_table(run, "outcomes", columns).to_pylist()
     for row in rows:
         held.pop(str(row["trial_id"]), None)
@@ -109,23 +123,30 @@ def run_status(run: RunDir) -> RunStatus:
     left = _device_s_left(strata, rows)
     spent = sum(row["device_s"] for row in rows) + sum(_spent_now(run, worker) for worker in alive)
     devices = sum(worker.devices for worker in alive)
+    unfinished = any(line.finished < line.trials for line in strata)
+    died = unreported(run, view) if unfinished else ()
+    starting = max(0, present_workers(run, view) - len(alive))
+    stop, present = requests.stop_requested(run), bool(alive or starting)
     return RunStatus(
         run=str(run.path),
         run_id=run.run_id,
         sweep=run.sweep,
         strata=strata,
         workers_alive=len(alive),
-        workers_starting=max(0, present_workers(run, view) - len(alive)),
+        workers_starting=starting,
         workers_lost=sum(not w.ended for w in known) - len(alive),
         images_per_s=sum(w.images_per_s for w in alive if w.state == "running"),
         device_h=spent / 3600,
         device_h_left=None if left is None else left / 3600,
         eta_s=left / devices if left is not None and devices else None,
-        stopping=requests.stop_requested(run),
+        stopping=stop and present,
+        cancelled=stop and unfinished and not present,
+        unreported_by=reasons(died),
+        failed_by=failures(rows),
         interrupted_by=interruptions(run, view, held, interrupted),
         jobs=job_counts(view),
         jobs_age_s=time.time() - view.asked_at if view.jobs else None,
-        notes=tuple(notes(run, view)),
+        notes=tuple(notes(run, view, died)),
     )
 
 

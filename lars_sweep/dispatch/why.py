@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from lars_sweep.cluster.reasons import explain
-from lars_sweep.errors import SpecError
+from lars_sweep.dispatch.alive import present_workers
+from lars_sweep.dispatch.trials import named_trial
+from lars_sweep.dispatch.unreported import unreported
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import breaker, claims, requests, workers
 from lars_sweep.rundir.causes import Cause
@@ -63,14 +65,8 @@ def find_trial(run: RunDir, beginning: str) -> str:
     Raises:
         SpecError: none does, or several do.
     """
-    ids = {queued.trial_id for queued in known_queue(run, load_plan(run))}
-    found = [trial_id for trial_id in ids if trial_id.startswith(beginning)]
-    if len(found) != 1:
-        what = "no trial" if not found else f"{len(found)} trials"
-        raise SpecError(
-            f"{what} of {run.path} begin with {beginning!r}: see parts/outcomes, claims"
-        )
-    return found[0]
+    queue = known_queue(run, load_plan(run))
+    return named_trial(run, beginning, (queued.trial_id for queued in queue))
 
 
 def why(run: RunDir, beginning: str) -> Story:
@@ -79,16 +75,16 @@ def why(run: RunDir, beginning: str) -> Story:
     view = look(run)
     known = {worker.worker_id: worker for worker in workers.read_workers(run.workers)}
     lines = list(_attempts(run, trial_id, known))
-    state, advice, holder = _state(run, trial_id, view, known)
-    if holder is not None:
-        lines += _job(holder, view)
-    files = log_files(run, holder.job_id) if holder else []
+    standing = _standing(run, trial_id, view, known)
+    if standing.holder is not None:
+        lines += _job(standing.holder, view)
+    files = log_files(run, standing.job_id) if standing.job_id else []
     return Story(
         trial_id=trial_id,
-        state=state,
+        state=standing.state,
         lines=tuple(lines),
         log=files[0] if files else None,
-        advice=advice,
+        advice=standing.advice,
     )
 
 
@@ -97,7 +93,7 @@ def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:
     return path.read_text(errors="replace").splitlines()[-count:]
 
 
-def _attempts(run: RunDir, trial_id: str, known: dict[str, Worker]) -> Iterator[str]:
+def _attempts(run: RunDir, trial_id: str, known: Mapping[str, Worker]) -> Iterator[str]:
     for attempt in range(1, 1 + claims.attempts(run.claims, trial_id)):
         claim = claims.read_claim(run.claims, trial_id, attempt)
         said = claims.read_release(run.claims, trial_id, attempt)
@@ -109,40 +105,61 @@ def _attempts(run: RunDir, trial_id: str, known: dict[str, Worker]) -> Iterator[
         yield f"attempt {attempt} from {_clock(claim.taken_at)}{where}{ended}"
 
 
-def _state(
-    run: RunDir, trial_id: str, view: View, known: dict[str, Worker]
-) -> tuple[str, str, Worker | None]:
-    """State in a word, advice, and the worker that had the trial last."""
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """How a trial stands, and whose job's log tells most about it."""
+
+    state: str
+    advice: str = ""
+    holder: Worker | None = None
+    """The worker that had the trial last."""
+    unreported: str | None = None
+    """A job that died before it could take any trial."""
+
+    @property
+    def job_id(self) -> str | None:
+        return self.unreported if self.holder is None else self.holder.job_id
+
+
+def _standing(run: RunDir, trial_id: str, view: View, known: Mapping[str, Worker]) -> _Standing:
     rows = load_table(run, "outcomes", ["trial_id", "status", "cause"]).to_pylist()
     for row in rows:
         if row["trial_id"] == trial_id:
             cause = f": {row['cause']}" if row["cause"] else ""
-            advice = _OUTCOME_ADVICE.get(row["status"], "")
-            return f"{row['status']}{cause}", advice, None
+            return _Standing(f"{row['status']}{cause}", _OUTCOME_ADVICE.get(row["status"], ""))
     holding = claims.holdings(run.claims).get(trial_id)
     if holding is None:
         asked = requests.prune_requested(run, trial_id)
-        return ("to be pruned", "", None) if asked else _waiting(run, view)
+        return _Standing("to be pruned") if asked else _waiting(run, view)
     claim = claims.read_claim(run.claims, trial_id, holding.attempt)
     holder = known.get(claim.worker_id) if claim else None
     fate = Fates(run, view).of(trial_id, holding)
-    if fate.cause is None:
-        gone = fate.free
-        return ("interrupted", "`lars-sweep resume`", holder) if gone else ("running", "", holder)
-    return str(fate.cause), ADVICE[fate.cause], holder
+    if fate.cause is not None:
+        return _Standing(str(fate.cause), ADVICE[fate.cause], holder)
+    if fate.free:
+        return _Standing("interrupted", "`lars-sweep resume`", holder)
+    return _Standing("running", holder=holder)
 
 
-def _waiting(run: RunDir, view: View) -> tuple[str, str, None]:
+def _waiting(run: RunDir, view: View) -> _Standing:
     if (reason := breaker.why_broken(run)) is not None:
-        return f"waiting: circuit breaker: {reason}", "mend it, then `lars-sweep resume`", None
+        return _Standing(f"waiting: circuit breaker: {reason}", "mend it, then `lars-sweep resume`")
     if requests.stop_requested(run):
-        return "waiting: the run was cancelled", "`lars-sweep resume`", None
-    live = [seen.job for seen in view.jobs.values() if seen.job.state.live]
-    for job in live:
-        if job.reason and not job.nodes:
-            advice = explain(job.reason)
-            return f"waiting: {job.state} ({job.reason}): {advice.meaning}", advice.action, None
-    return "waiting for a worker", "" if live else "`lars-sweep resume` starts workers", None
+        return _Standing("waiting: the run was cancelled", "`lars-sweep resume`")
+    for seen in view.jobs.values():
+        job = seen.job
+        if job.state.live and job.reason and not job.nodes:
+            said = explain(job.reason)
+            return _Standing(f"waiting: {job.state} ({job.reason}): {said.meaning}", said.action)
+    if present_workers(run, view):
+        return _Standing("waiting for a worker")
+    if died := unreported(run, view):
+        return _Standing(
+            f"waiting: its workers died before reporting in: {died[-1].reason}",
+            "mend it, then `lars-sweep resume`",
+            unreported=died[-1].job_id,
+        )
+    return _Standing("waiting for a worker", "`lars-sweep resume` starts workers")
 
 
 def _job(holder: Worker, view: View) -> list[str]:

@@ -90,7 +90,7 @@ def test_status(cli: Here, half_done: RunDir) -> None:
         "small_alexnet_bn-sgd-B64-E2        6   6       0     0       60.00\n"
         "small_alexnet_bn-sgd-B128-E2       6   2       1     3       60.00\n"
         "8/12 done, 0 running, 0 images/s, 0.00 device-h, ETA -\n"
-        "workers: 0 alive, 0 lost; stopping\n"
+        "workers: 0 alive, 0 lost; cancelled\n"
         "interrupted: 1 cancelled\n"
     )
 
@@ -106,7 +106,8 @@ def test_status_of_a_run_that_nobody_has_begun(cli: Here, run: RunDir) -> None:
 def test_status_as_json(cli: Here, half_done: RunDir) -> None:
     content = json.loads(cli("status", half_done.path, "--json").out)
     assert content["run"] == str(half_done.path)
-    assert (content["trials"], content["finished"], content["stopping"]) == (12, 8, True)
+    assert (content["trials"], content["finished"]) == (12, 8)
+    assert (content["stopping"], content["cancelled"]) == (False, True)
     assert content["strata"][1]["interrupted"] == 1
     assert content["device_h_left"] > 0
     assert content["eta_s"] is None
@@ -157,7 +158,14 @@ def test_status_counts_every_ending(cli: Here, tmp_path: Path) -> None:
 def test_cancelling_a_run_without_workers(cli: Here, run: RunDir) -> None:
     done = cli("cancel", run.path)
     assert (done.status, done.out) == (0, "")
-    assert done.err == f"stopped 0 workers; go on with `lars-sweep resume {run.path}`\n"
+    assert done.err == f"no worker was at it; go on with `lars-sweep resume {run.path}`\n"
+
+
+def test_cancelling_a_finished_run(cli: Here, run: RunDir) -> None:
+    finish(run)
+    said = f"no worker was at it; all trials are finished: `lars-sweep report {run.path}`\n"
+    assert cli("cancel", run.path).err == said
+    assert cli("status", run.path).out.splitlines()[-1] == "workers: 0 alive, 0 lost"
 
 
 def test_resuming_a_finished_run_starts_nothing(cli: Here, run: RunDir) -> None:

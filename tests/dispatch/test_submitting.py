@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runkit import finish, in_parallel, make_run
+from runkit import finish, in_parallel, make_run, until
 
 from lars_sweep.cluster.loading import load_profile
 from lars_sweep.dispatch.status import run_status
@@ -19,21 +19,12 @@ from lars_sweep.rundir.launches import last_launch
 from lars_sweep.rundir.layout import RunDir, open_run
 from lars_sweep.rundir.workers import is_gone, read_workers
 
-PATIENCE_S = 60.0
-
 
 def _submit(path: Path, wanted: int, data_dir: Path | None = None) -> int:
     launched = submit_workers(
         open_run(path), load_profile("local"), wanted=wanted, data_dir=data_dir
     )
     return launched.workers if launched else 0
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -97,12 +88,42 @@ def test_cancel_stops_the_workers_and_keeps_what_is_done(long: RunDir) -> None:
     until(lambda: run_status(long).workers_alive == 2 and run_status(long).finished > 0)
     assert cancel(long) == 2
     status = run_status(long)
-    assert (status.workers_alive, status.workers_lost, status.stopping) == (0, 0, True)
+    assert (status.workers_alive, status.workers_lost) == (0, 0)
+    assert (status.stopping, status.cancelled) == (False, True)
     assert 0 < status.finished < 2000
     assert {worker.state for worker in read_workers(long.workers)} <= {
         "ended: cancelled", "ended: preempted",
     }  # fmt: skip
     assert load_table(long, "outcomes").num_rows == status.finished
+
+
+def test_cancel_right_after_launch_stops_workers_that_still_import(long: RunDir) -> None:
+    in_parallel(_submit, [(long.path, 2)])
+    assert read_workers(long.workers) == [], "they import for a second"
+    assert cancel(long) == 2
+    status = run_status(long)
+    assert (status.workers_alive, status.workers_starting, status.workers_unreported) == (0, 0, 0)
+    assert {worker.state for worker in read_workers(long.workers)} == {"ended: cancelled"}
+    assert (status.stopping, status.cancelled) == (False, True)
+    assert cancel(long) == 0, "repeating it finds nobody"
+    assert run_status(long).cancelled
+
+
+def test_a_worker_that_does_not_stop_in_time_is_killed(long: RunDir) -> None:
+    in_parallel(_submit, [(long.path, 1)])
+    began = time.monotonic()
+    assert cancel(long, grace_s=0.1) == 1
+    assert time.monotonic() - began < 5
+    status = run_status(long)
+    assert (status.workers_alive, status.workers_starting) == (0, 0)
+
+
+def test_cancelling_a_finished_run_leaves_nothing_behind(run: RunDir) -> None:
+    finish(run)
+    assert cancel(run) == 0
+    assert not requests.stop_requested(run)
+    status = run_status(run)
+    assert (status.stopping, status.cancelled) == (False, False)
 
 
 def test_a_worker_submitted_into_a_cancelled_run_ends_at_once(run: RunDir) -> None:

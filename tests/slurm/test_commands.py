@@ -91,7 +91,7 @@ def test_prune_why_and_cancel(at: At, tmp_path: Path, monkeypatch: pytest.Monkey
     assert (status.workers_alive, status.count("interrupted")) == (0, 1)
     assert status.interrupted_by == {"cancelled": 1}
     until(lambda: not site.queue([second.array]), "the array to go")
-    assert json.loads(command("status", run.path, "--json"))["stopping"]
+    assert json.loads(command("status", run.path, "--json"))["cancelled"]
 
 
 def test_jobs_that_wait_say_why(at: At) -> None:
