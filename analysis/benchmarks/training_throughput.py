@@ -7,7 +7,9 @@ loops run as many steps with the same network, optimizer, precision and batch:
 
     compute only   cycles over 32 prepared batches on the device
     contiguous     the same, not channels_last
-    loader         a Dataset that augments sample by sample, DataLoader, 0 or all cores' workers
+    loader         a script: a Dataset that augments sample by sample, DataLoader with 0 or all
+                   cores' workers, torch's own memory layout
+    channels_last loader    the same without workers, in the trial's layout
 
 Every ratio is the trial's images/s over the other's. On CUDA the paper's networks follow at full
 size, from memory and from packed JPEG files.
@@ -230,9 +232,10 @@ def measure(case: Case, device: torch.device, threads: int, seconds: float) -> d
     }
     if case.loader:
         for workers in (0, threads):
-            batches = loaded(case, workers)
-            loop = Loop(case, device, batches, torch.channels_last)
-            loops[f"loader, {workers} workers"] = loop.images_per_s
+            script = Loop(case, device, loaded(case, workers), torch.contiguous_format)
+            loops[f"loader, {workers} workers"] = script.images_per_s
+        tuned = Loop(case, device, loaded(case, 0), torch.channels_last)
+        loops["channels_last loader"] = tuned.images_per_s
     rounds = Rounds(loops, time.monotonic() + seconds)
     trainer = TorchTrainer(
         data_dir=case.data_dir, threads=threads, checkpoint_every_s=1e9, device=str(device)

@@ -5,8 +5,7 @@ Names are loaded on first use: `lars-sweep fit` draws nothing and needs no matpl
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from lars_sweep.lazy import lazy_names
 
 _HOMES = {
     "FigurePaths": "build",
@@ -16,11 +15,4 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -5,8 +5,9 @@ The names load torch when they are first used, not when this package is imported
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from lars_sweep.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lars_sweep.train.models import build_model
@@ -16,14 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["LARS", "SGD", "TorchTrainer", "build_model"]
 
 _HOMES = {
-    "LARS": "lars_sweep.train.optimizers",
-    "SGD": "lars_sweep.train.optimizers",
-    "TorchTrainer": "lars_sweep.train.trainer",
-    "build_model": "lars_sweep.train.models",
+    "LARS": "optimizers",
+    "SGD": "optimizers",
+    "TorchTrainer": "trainer",
+    "build_model": "models",
 }
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -93,7 +93,8 @@ class GroupBatchNorm2d(nn.Module):
     def _normalise_groups(self, x: Tensor, size: int, *, calibrating: bool) -> Tensor:
         # One native call per group: split and cat cost one copy each way, while a single call on
         # (size, groups·C, H, W) would cost two transpositions each way.
-        chunks = torch.split(x, size)
+        # A single group is not split: the backward pass would copy its whole gradient.
+        chunks = (x,) if len(x) == size else torch.split(x, size)
         # A row per group: mean, unbiased variance, 1. "Momentum" 1 makes torch write those two.
         rows = self.running_mean.new_ones(len(chunks), 2 * self.num_features + 1)
         statistics = rows[:, :-1].view(-1, 2, self.num_features)
