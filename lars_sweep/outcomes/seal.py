@@ -31,8 +31,9 @@ from lars_sweep.rundir.turns import turn
 
 logger = logging.getLogger(__name__)
 
-SEAL_EVERY = 128
-"""Finished trials that a worker collects before: few, so that its next one need not wait long."""
+SEAL_EVERY = 32
+"""Finished trials that a worker collects before: few, so that its next one need not wait long, and
+that a run's first trials cost what its later ones do."""
 PART_TRIALS = 256
 """Of a full part; sealing all merges smaller ones."""
 _ORDER: tuple[TableName, ...] = ("layers", "curves", "outcomes")

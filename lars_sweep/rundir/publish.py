@@ -46,14 +46,22 @@ def explained(path: Path) -> Iterator[None]:
         raise RunError(f"cannot write {path}: {what}: {advice}") from error
 
 
-def publish_new(path: Path, content: bytes, *, written: Failpoint | None = None) -> bool:
+def publish_new(
+    path: Path, content: bytes, *, written: Failpoint | None = None, durable: bool = True
+) -> bool:
     """Create ``path`` with ``content`` unless it exists; False if another was first.
+
+    Args:
+        path: where.
+        content: what.
+        written: where a test may kill this process.
+        durable: False for files whose loss in a power cut costs nothing (turns).
 
     Raises:
         RunError: disk full, quota, read-only, no permission, no hard links.
     """
     with explained(path):
-        temporary = _write_temporary(path, content)
+        temporary = _write_temporary(path, content, durable=durable)
         if written is not None:
             failpoint(written)
         try:
@@ -64,7 +72,8 @@ def publish_new(path: Path, content: bytes, *, written: Failpoint | None = None)
                 return False
         finally:
             temporary.unlink(missing_ok=True)
-        sync_directory(path.parent)
+        if durable:
+            sync_directory(path.parent)
         return True
 
 

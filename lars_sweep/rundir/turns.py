@@ -38,7 +38,7 @@ def turn(path: Path, *, wait: bool = True) -> Iterator[bool]:
     content = publish.to_json_bytes(asdict(me))
     seen: tuple[str, float] = ("", 0.0)
     held = True
-    while path.exists() or not publish.publish_new(path, content):
+    while path.exists() or not publish.publish_new(path, content, durable=False):
         holder = _holder(path)
         if holder is None:
             continue

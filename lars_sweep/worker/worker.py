@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import time
 import uuid
 from dataclasses import replace
@@ -82,6 +83,8 @@ class WorkerProcess:
         )
         self._over: str | None = None
         self._unsealed: list[str] = []
+        # Workers that begin together would all seal at once: the first time comes by chance.
+        self._seal_at = random.randrange(SEAL_EVERY, 2 * SEAL_EVERY)
         hardware = self.trainer.hardware
         self._provenance = Provenance(
             sweep=self.run.sweep,
@@ -127,7 +130,7 @@ class WorkerProcess:
             if taken is None:
                 return self._must_stop()
             self._run_trial(*taken)
-            if len(self._unsealed) >= SEAL_EVERY:
+            if len(self._unsealed) >= self._seal_at:
                 self._seal_own(wait=False)
         return stop
 
@@ -271,6 +274,7 @@ class WorkerProcess:
     def _seal_own(self, *, wait: bool = True) -> None:
         if seal(self.run, self._unsealed, wait=wait):
             self._unsealed = []
+            self._seal_at = SEAL_EVERY
 
     def _drop_points(self) -> None:
         if self.plan.is_adaptive:
