@@ -38,7 +38,8 @@ def peak_disk_bytes(trials: Iterable[TrialSpec], info: DataInfo, *, workers: int
         # Weights and momentum in float32, and the measurements so far.
         checkpoint = max(checkpoint, 8 * parameters + size)
         count += 1
-    return sealed + min(count, workers * SEAL_EVERY) * loose + workers * _CHECKPOINTS * checkpoint
+    unsealed = min(count, workers * 2 * SEAL_EVERY)  # before a worker's first sealing
+    return sealed + unsealed * loose + workers * _CHECKPOINTS * checkpoint
 
 
 @cache
