@@ -91,12 +91,29 @@ def resume(
     workers: Workers = None,
     data_dir: DataDir = None,
     wait: Wait = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Also try failed trials again.")
+    ] = False,
+    cause: Annotated[
+        str | None,
+        typer.Option(
+            "--cause", metavar="TEXT", help="With --retry-failed: only those whose cause has TEXT."
+        ),
+    ] = None,
 ) -> None:
     """Finish what is missing in a run: nothing that has an outcome runs again."""
+    from lars_sweep.cli.talk import plural, say
+    from lars_sweep.errors import SpecError
     from lars_sweep.rundir.launches import last_launch
     from lars_sweep.rundir.layout import open_run
 
+    if cause is not None and not retry_failed:
+        raise SpecError("--cause: allowed: only together with --retry-failed")
     opened = open_run(run)
+    if retry_failed:
+        from lars_sweep.dispatch.again import retry_failed as retry
+
+        say(f"{plural(retry(opened, cause=cause), 'failed trial')} to be tried again")
     last = last_launch(opened)
     _start(opened, profile or (last.profile if last else "local"), workers, data_dir)
     if wait:

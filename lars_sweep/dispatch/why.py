@@ -36,6 +36,7 @@ ADVICE = {
     Cause.OUT_OF_MEMORY_CUDA: "more GPUs per worker, or a smaller bn_batch (another trial)",
     Cause.DISK: "make room (`lars-sweep gc` removes what is not needed), then `lars-sweep resume`",
     Cause.DATA: "restore the data or name their place: `lars-sweep resume --data-dir DIR`",
+    Cause.RETRIED: "nothing: it is tried again; `lars-sweep resume` if no worker is left",
     Cause.ERROR: "the traceback is in the log; mend it, then `lars-sweep resume`",
 }
 
@@ -185,5 +186,6 @@ def _clock(at: float) -> str:
 
 _OUTCOME_ADVICE = {
     "diverged": "a result: the learning rate is too high here; nothing to do",
-    "failed": "mend what the log says; `lars-sweep launch` into another run directory",
+    "failed": "mend what the log says, then `lars-sweep resume RUN --retry-failed`; a network or "
+    "data of your own that changed are other trials: `lars-sweep launch` into another directory",
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,8 @@ SEAL_EVERY = 32
 that a run's first trials cost what its later ones do."""
 PART_TRIALS = 256
 """Of a full part; sealing all merges smaller ones."""
-_ORDER: tuple[TableName, ...] = ("layers", "curves", "outcomes")
+ORDER: tuple[TableName, ...] = ("layers", "curves", "outcomes")
+"""In which a part's tables are written; they are removed in the reverse."""
 
 
 def seal(run: RunDir, trial_ids: Sequence[str], *, wait: bool = True) -> bool:
@@ -49,7 +50,7 @@ def seal(run: RunDir, trial_ids: Sequence[str], *, wait: bool = True) -> bool:
         trial_ids: at most PART_TRIALS.
         wait: False: do nothing, and return False, if another process is sealing.
     """
-    with _turn(run, wait=wait) as is_ours:
+    with sealing(run, wait=wait) as is_ours:
         if is_ours:
             _seal(run, trial_ids)
     return is_ours
@@ -61,12 +62,13 @@ def seal_all(run: RunDir) -> None:
     Safe beside running workers: only finished trials are touched. Outcomes that cannot be read are
     set aside; their trials are open again.
     """
-    with _turn(run):
+    with sealing(run):
         _seal_loose(run)
         _merge_small_parts(run)
 
 
-def _turn(run: RunDir, *, wait: bool = True) -> AbstractContextManager[bool]:
+def sealing(run: RunDir, *, wait: bool = True) -> AbstractContextManager[bool]:
+    """The turn of the one process that changes parts; yields whether it is ours."""
     return turn(run.path / "parts" / "turn.json", wait=wait)
 
 
@@ -80,9 +82,11 @@ def _seal(run: RunDir, trial_ids: Sequence[str]) -> None:
         else:
             outcomes += [outcome] if outcome is not None else []
     if outcomes:
-        _write_part(run, to_tables(outcomes))
+        write_part(run, to_tables(outcomes))
         for outcome in outcomes:
-            _remove_small_files(run, outcome.trial_id)
+            # A failed trial may be tried again, and go on from what it had.
+            failed = outcome.row["status"] == "failed"
+            _remove_small_files(run, outcome.trial_id, keep_checkpoints=failed)
 
 
 def _seal_loose(run: RunDir) -> None:
@@ -109,12 +113,12 @@ def set_aside_unreadable(run: RunDir) -> list[Path]:
             read_loose(run.outcome(trial_id))
         except DamagedFile:
             moved.append(_set_aside_loose(run, trial_id))
-    for name in sorted({name for table in _ORDER for name in publish.names(run.parts(table))}):
-        files = {table: run.parts(table) / name for table in _ORDER}
+    for name in sorted({name for table in ORDER for name in publish.names(run.parts(table))}):
+        files = {table: run.parts(table) / name for table in ORDER}
         broken = [file for file in files.values() if is_broken(file)]
         if not broken:
             continue
-        for table in reversed(_ORDER):  # outcomes first: what is left is then no outcome
+        for table in reversed(ORDER):  # outcomes first: what is left is then no outcome
             if files[table].exists():
                 moved.append(set_aside(run, files[table]))
         logger.warning(
@@ -139,22 +143,24 @@ def _parts(run: RunDir) -> list[str]:
     return publish.names(run.parts("outcomes"))
 
 
-def _write_part(run: RunDir, tables: dict[TableName, pa.Table]) -> None:
+def write_part(run: RunDir, tables: Mapping[TableName, pa.Table]) -> None:
+    """Publish a part; tables without rows get no file."""
     name = f"{uuid.uuid4().hex[:12]}.parquet"
-    for table in _ORDER:
-        content = tables[table]
-        if table == "outcomes" or content.num_rows:
+    for table in ORDER:
+        content = tables.get(table)
+        if content is not None and (table == "outcomes" or content.num_rows):
             write = partial(pq.write_table, content, compression="zstd")
             publish.publish_file(run.parts(table) / name, write, written="part-written")
     failpoint("part-published")
 
 
-def _remove_small_files(run: RunDir, trial_id: str) -> None:
+def _remove_small_files(run: RunDir, trial_id: str, *, keep_checkpoints: bool = False) -> None:
     run.outcome(trial_id).unlink(missing_ok=True)
     for attempt in range(claims.attempts(run.claims, trial_id), 0, -1):
         run.attempt_log(trial_id, attempt).unlink(missing_ok=True)
     claims.drop(run.claims, trial_id)
-    run.drop_checkpoints(trial_id)
+    if not keep_checkpoints:
+        run.drop_checkpoints(trial_id)
 
 
 def _merge_small_parts(run: RunDir) -> None:
@@ -178,14 +184,14 @@ def _merge_small_parts(run: RunDir) -> None:
 
 def _merge(run: RunDir, parts: Sequence[str]) -> None:
     tables: dict[TableName, pa.Table] = {}
-    for table in _ORDER:
+    for table in ORDER:
         paths = [run.parts(table) / name for name in parts]
         try:
             pieces = [read_part(p) for p in paths if table == "outcomes" or p.exists()]
         except FileNotFoundError:  # another sealer was faster
             return
         tables[table] = concat_unique([to_tables([])[table], *pieces])
-    _write_part(run, tables)
-    for table in reversed(_ORDER):
+    write_part(run, tables)
+    for table in reversed(ORDER):
         for name in parts:
             (run.parts(table) / name).unlink(missing_ok=True)

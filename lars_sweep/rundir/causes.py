@@ -24,6 +24,8 @@ class Cause(StrEnum):
     """The data set is missing or not the planned one: no trial's fault."""
     ERROR = "error"
     """A Python exception."""
+    RETRIED = "to be tried again"
+    """The trial had failed for good; `resume --retry-failed` took that back."""
 
     @property
     def counts(self) -> bool:
@@ -44,5 +46,6 @@ _FREE = frozenset(
         Cause.CANCELLED,
         Cause.DISK,
         Cause.DATA,
+        Cause.RETRIED,
     }
 )

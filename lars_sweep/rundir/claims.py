@@ -79,7 +79,9 @@ def take(directory: Path, trial_id: str, attempt: int, worker_id: str) -> Claim 
     path = directory / f"{trial_id}.{attempt}"
     if path.exists():  # spares the temporary file; link decides all the same
         return None
-    if not publish.publish_new(path, publish.to_json_bytes(asdict(content)), written="claim-written"):
+    if not publish.publish_new(
+        path, publish.to_json_bytes(asdict(content)), written="claim-written"
+    ):
         return None
     failpoint("claim-published")
     return claim
@@ -140,6 +142,38 @@ def read_release(directory: Path, trial_id: str, attempt: int) -> Release | None
             return Release(cause=None, reason="reason lost", at=path.stat().st_mtime)
     except FileNotFoundError:
         return None
+
+
+def restore(
+    directory: Path,
+    trial_id: str,
+    *,
+    attempts: int,
+    started_at: float,
+    wall_s: float,
+    reason: str,
+) -> None:
+    """Put back the claims of a trial that was sealed, all given back: the next attempt is free.
+
+    What they say adds up to what its outcome said. Repeating it changes nothing.
+
+    Args:
+        directory: of all claims.
+        trial_id: the trial; its outcome still stands.
+        attempts: how many there were.
+        started_at: when the first began, Unix time.
+        wall_s: how long all took together.
+        reason: why the last one failed.
+    """
+    # The highest first, and given back before it is there: at no moment is one free that this
+    # is about to write.
+    said = Release(cause=Cause.RETRIED, reason=reason, at=started_at + wall_s)
+    path = directory / f"{trial_id}.{attempts}.released"
+    publish.publish_new(path, publish.to_json_bytes(asdict(said)))
+    taken = _Taken(worker_id="", taken_at=started_at)
+    for attempt in range(attempts, 0, -1):
+        path = directory / f"{trial_id}.{attempt}"
+        publish.publish_new(path, publish.to_json_bytes(asdict(taken)))
 
 
 def is_superseded(directory: Path, claim: Claim) -> bool:

@@ -177,6 +177,8 @@ class TrialSource:
         directory = self._run.parts("outcomes")
         names: list[str] = []
         while names != (names := publish.names(directory)):  # again if parts were merged meanwhile
+            if not self._parts_seen <= set(names):  # merged, set aside, or an outcome taken back
+                self._parts_seen, self._sealed = set(), set()
             for name in set(names) - self._parts_seen:
                 ids = sealed_ids(directory / name)
                 if ids is not None:

@@ -269,7 +269,8 @@ class WorkerProcess:
         if publish_outcome(self.run, outcome):
             self._unsealed.append(queued.trial_id)
             self._record = replace(self._record, trials_done=self._record.trials_done + 1)
-            self.run.drop_checkpoints(queued.trial_id)
+            if failure is None:  # a failed trial may be tried again, and go on from what it had
+                self.run.drop_checkpoints(queued.trial_id)
 
     def _seal_own(self, *, wait: bool = True) -> None:
         if seal(self.run, self._unsealed, wait=wait):

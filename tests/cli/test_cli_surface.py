@@ -20,7 +20,7 @@ SURFACE = {
     "plan": "SWEEP --set --data-dir --json --trials --power --sigma",
     "launch": "SWEEP --run-dir --set --profile --workers --data-dir --wait --dry-run --smoke"
     " --simulate --trainer",
-    "resume": "RUN --profile --workers --data-dir --wait",
+    "resume": "RUN --profile --workers --data-dir --wait --retry-failed --cause",
     "status": "RUN --json --watch",
     "why": "RUN TRIAL --json",
     "logs": "RUN TRIAL --follow",
