@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from functools import cached_property
+from pathlib import Path as FilePath
 from typing import Any
 
 from lars_sweep.errors import Problem, SpecError
@@ -27,6 +28,34 @@ _STRING = re.compile(
 )
 _BARE_VALUE = re.compile(r"[^,\]}#\r\n]+")
 _SHOWN = 60
+
+
+def read_toml(path: FilePath, kind: str) -> str:
+    """The text of a file in UTF-8, with or without the byte order mark that some editors write.
+
+    Args:
+        path: the file.
+        kind: what it is, for the message, as in ``sweep file``.
+
+    Raises:
+        SpecError: it cannot be read, or is in another encoding.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise SpecError(f"cannot read the {kind} {path}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, kind, f"0x{error.object[error.start]:02x}", error.start) from None
+    if "\0" in text:  # UTF-16 without a mark; it is no TOML in any case
+        raise _not_utf8(path, kind, "0x00", text.encode().index(0))
+    return text
+
+
+def _not_utf8(path: FilePath, kind: str, byte: str, at: int) -> SpecError:
+    return SpecError(
+        f"cannot read the {kind} {path}: got byte {byte} at position {at}; allowed: text in UTF-8: "
+        "save it so"
+    )
 
 
 def dotted(path: Path) -> str:
@@ -121,10 +150,7 @@ class TomlFile:
 
     def problem(self, path: Path, given: str, allowed: str) -> Problem:
         """The problem with the value at a path, in the file or in the override that gave it."""
-        from_override = any(
-            path[: len(override.path)] == override.path for override in self._overrides
-        )
-        if from_override:
+        if any(self._gave(override, path) for override in self._overrides):
             return Problem(file="--set", line=None, key=dotted(path), given=given, allowed=allowed)
         return Problem(
             file=self.name,
@@ -133,6 +159,11 @@ class TomlFile:
             given=given,
             allowed=allowed,
         )
+
+    def _gave(self, override: _Override, path: Path) -> bool:
+        """Whether the value at a path is the override's, or a table that only it made."""
+        only_its = path not in self.lines and path == override.path[: len(path)] != ()
+        return only_its or path[: len(override.path)] == override.path
 
     @cached_property
     def _overrides(self) -> tuple[_Override, ...]:

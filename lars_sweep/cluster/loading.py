@@ -14,7 +14,16 @@ from lars_sweep.cluster.profile import JobSection, LimitsSection, Profile
 from lars_sweep.errors import Problem, SpecError
 from lars_sweep.shipped import shipped
 from lars_sweep.tomlfile import Path as Place
-from lars_sweep.tomlfile import TomlFile, nearest, plain, raise_if_any, shown, unknown, wanted
+from lars_sweep.tomlfile import (
+    TomlFile,
+    nearest,
+    plain,
+    raise_if_any,
+    read_toml,
+    shown,
+    unknown,
+    wanted,
+)
 
 Finding = tuple[Place, str, str]
 """Where in the file, what is given, what is allowed."""
@@ -41,11 +50,7 @@ def load_profile(name_or_path: str | Path) -> Profile:
         SpecError: no such profile, or everything that is wrong with the file.
     """
     file = _find(name_or_path)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"cannot read the profile {file}: {error}") from None
-    toml = TomlFile(str(file), text)
+    toml = TomlFile(str(file), read_toml(file, "profile"))
     try:
         # As JSON: there alone strict pydantic takes a list for a tuple.
         profile = Profile.model_validate_json(

@@ -146,7 +146,7 @@ def _reported(run: RunDir, launch: Launch) -> int:
 
 
 def _submit(run: RunDir, profile: Profile, order: WorkOrder, count: int) -> list[str]:
-    executor = DetachedLocalExecutor(folder=run.logs / "%j")
+    executor = DetachedLocalExecutor(folder=run.logs)
     executor.update_parameters(timeout_min=profile.job.time_limit_min, signal_delay_s=30)
     try:
         with _environment(order.threads):

@@ -27,7 +27,7 @@ from lars_sweep.spec.sweep import (
     StrategySection,
     SweepSpec,
 )
-from lars_sweep.tomlfile import Path, TomlFile, plain, shown, unknown, wanted
+from lars_sweep.tomlfile import Path, TomlFile, plain, read_toml, shown, unknown, wanted
 
 SECTIONS: Mapping[str, type[Section]] = {
     "model": ModelSection,
@@ -51,10 +51,7 @@ def load_sweep(path: FilePath, overrides: Sequence[str] = ()) -> SweepSpec:
     Raises:
         SpecError: everything that is wrong with the file and the overrides.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"cannot read the sweep file {path}: {error}") from None
+    text = read_toml(path, "sweep file")
     toml = TomlFile(str(path), text, tuple(overrides))
     reading = _Reading(toml)
     if reading.problems:

@@ -74,6 +74,23 @@ def test_all_problems_come_at_once(cli: Here, tmp_path: Path) -> None:
     assert "--set: seeds.count: got 0" in done.err
 
 
+def test_an_unknown_table_of_an_override_is_not_the_files_fault(cli: Here, tmp_path: Path) -> None:
+    done = cli("plan", write_sweep(tmp_path), "--set", "nope.x=1")
+    assert done.status == 2
+    assert done.err.startswith("error: --set: nope: got unknown key 'nope'; allowed: ")
+
+
+def test_a_file_with_a_byte_order_mark_is_read(cli: Here, tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path)
+    before = cli("plan", sweep, "--json").out
+    sweep.write_text(sweep.read_text(), encoding="utf-8-sig")
+    assert cli("plan", sweep, "--json").out == before
+    profile = tmp_path / "mine.toml"
+    profile.write_text('executor = "local"\nworkers = 3\n', encoding="utf-8-sig")
+    done = cli("launch", sweep, "--profile", profile, "--dry-run")
+    assert "it would be 3 workers" in done.err
+
+
 def test_points_that_are_the_same_trial_are_refused(cli: Here, tmp_path: Path) -> None:
     text = GRID.replace("epochs = 2", "epochs = 2\nwarmup = [{epochs = 1}, {epochs = 1}]")
     assert cli("plan", write_sweep(tmp_path, text)).status == 2

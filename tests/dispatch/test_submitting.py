@@ -18,6 +18,7 @@ from lars_sweep.rundir import publish, requests
 from lars_sweep.rundir.launches import last_launch
 from lars_sweep.rundir.layout import RunDir, open_run
 from lars_sweep.rundir.workers import is_gone, read_workers
+from lars_sweep.worker.logs import log_files
 
 
 def _submit(path: Path, wanted: int, data_dir: Path | None = None) -> int:
@@ -132,6 +133,14 @@ def test_a_worker_submitted_into_a_cancelled_run_ends_at_once(run: RunDir) -> No
     until(lambda: len(read_workers(run.workers)) == 1)
     until(lambda: run_status(run).workers_alive == 0)
     assert run_status(run).finished == 0
+
+
+def test_logs_lie_in_one_folder_and_none_has_a_placeholder_for_its_name(run: RunDir) -> None:
+    in_parallel(_submit, [(run.path, 1)])
+    until(lambda: run_status(run).finished == 12 and not run_status(run).workers_alive)
+    (worker,) = read_workers(run.workers)
+    assert log_files(run, worker.job_id) == [run.logs / f"{worker.job_id}_0_log.out"]
+    assert [path for path in run.path.rglob("*") if "%" in path.name] == []
 
 
 def test_launches_are_numbered(long: RunDir) -> None:

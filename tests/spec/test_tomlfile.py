@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path as FilePath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lars_sweep.errors import SpecError
-from lars_sweep.tomlfile import Path, TomlFile, dotted, shown, unknown
+from lars_sweep.tomlfile import Path, TomlFile, dotted, read_toml, shown, unknown
 
 EVERY_FORM = '''\
 # comment with [brackets] and "quotes"
@@ -186,3 +187,54 @@ def test_words() -> None:
     assert len(shown("x" * 200)) == 60
     assert unknown("momentun", ["lr", "momentum"]) == "did you mean momentum? one of lr, momentum"
     assert unknown("zzz", ["lr", "momentum"]) == "one of lr, momentum"
+
+
+def problem_of(toml: TomlFile, *path: str | int) -> tuple[str, int | None]:
+    problem = toml.problem(path, "given", "allowed")
+    return problem.file, problem.line
+
+
+def test_a_problem_is_blamed_on_who_gave_the_value() -> None:
+    toml = TomlFile("f", "[a]\nb = 1\n", ("nope.deep.x=1", "a.c=2", "a.list=[1, 2]"))
+    assert problem_of(toml, "nope") == ("--set", None)
+    assert problem_of(toml, "nope", "deep") == ("--set", None)
+    assert problem_of(toml, "nope", "deep", "x") == ("--set", None)
+    assert problem_of(toml, "a", "c") == ("--set", None)
+    assert problem_of(toml, "a", "list", 1) == ("--set", None)
+    assert problem_of(toml, "a") == ("f", 1)
+    assert problem_of(toml, "a", "b") == ("f", 2)
+    assert problem_of(toml, "else") == ("f", None)
+
+
+TEXT = 'name = "λ"\n'
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: FilePath) -> None:
+    path = tmp_path / "s.toml"
+    for encoding in ("utf-8", "utf-8-sig"):
+        path.write_text(TEXT, encoding=encoding)
+        assert read_toml(path, "sweep file") == TEXT
+
+
+@pytest.mark.parametrize(
+    ("encoding", "byte", "at"),
+    [("utf-16", "0xff", 0), ("utf-16-le", "0xbb", 16), ("cp1253", "0xeb", 8)],
+)
+def test_other_encodings_are_refused_in_one_line(
+    tmp_path: FilePath, encoding: str, byte: str, at: int
+) -> None:
+    path = tmp_path / "s.toml"
+    path.write_bytes(TEXT.encode(encoding))
+    with pytest.raises(SpecError) as caught:
+        read_toml(path, "sweep file")
+    assert str(caught.value) == (
+        f"cannot read the sweep file {path}: got byte {byte} at position {at}; allowed: text in "
+        "UTF-8: save it so"
+    )
+
+
+def test_ascii_in_two_bytes_is_refused_too(tmp_path: FilePath) -> None:
+    path = tmp_path / "s.toml"
+    path.write_bytes('name = "x"'.encode("utf-16-le"))
+    with pytest.raises(SpecError, match="got byte 0x00 at position 1; allowed: text in UTF-8"):
+        read_toml(path, "profile")
