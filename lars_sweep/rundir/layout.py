@@ -239,12 +239,12 @@ def open_run(path: Path) -> RunDir:
     except DamagedFile as error:
         raise damaged_plan(path) from error
     version = plan.get("run_version")
-    if version != RUN_VERSION:
+    if isinstance(version, int) and version != RUN_VERSION:
         raise RunError(
             f"{path}: run_version {version}, this lars-sweep reads {RUN_VERSION}: "
             "use the version that made the run"
         )
-    if not all(isinstance(plan.get(name), str) for name in _STAMPED):
+    if version != RUN_VERSION or not all(isinstance(plan.get(n), str) for n in _STAMPED):
         raise damaged_plan(path)
     return RunDir(path=path, content=plan)
 
