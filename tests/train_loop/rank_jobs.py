@@ -123,7 +123,10 @@ def signals_and_failures(directory: Path) -> None:
 def killed_at_a_step(
     directory: Path, victim: int = 0, after: int = 10**6, how: int = signal.SIGKILL
 ) -> None:
-    """An attempt at `tiny_trial` in which one rank gets a signal after some steps."""
+    """An attempt at `tiny_trial` in which one rank gets a signal after some steps.
+
+    Rank 0 notes every step in ``steps.log``, with its process: what a killed attempt leaves.
+    """
     preempted = []
     calls = itertools.count(1)
     previous = signal.signal(signal.SIGUSR2, lambda *_: preempted.append(True))
@@ -136,8 +139,16 @@ def killed_at_a_step(
     trainer = TorchTrainer(**options(torch.float32))
     if trainer.leads:
         control = ScriptedControl(directory)
-        control.at_step = lambda _: poll()  # type: ignore[method-assign]
+
+        def at_step(steps_done: int) -> Signal:
+            control.steps.append(steps_done)
+            with (directory / "steps.log").open("a") as log:
+                log.write(f"{os.getpid()} {steps_done}\n")
+            return poll()
+
+        control.at_step = at_step  # type: ignore[method-assign]
         result = trainer.train(LIVES, control)
+        assert result.start_step == control.steps[0] - 1
         if result.status == "ok":
             save(directory, "killed", trace(result, LIVES, directory))
     else:

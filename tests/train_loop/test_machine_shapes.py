@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import astuple
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,19 @@ def test_a_killed_world_goes_on_with_the_same_bits(size: int, kills: int, tmp_pa
         else:
             in_world(size, killed_at_a_step, directory)
     assert same_bits(load(tmp_path, "killed"), load(undisturbed, "killed"))
+    attempts = steps_of_attempts(tmp_path)
+    assert len(attempts) == kills + 1
+    starts = [steps[0] - 1 for steps in attempts]
+    assert sum(start > 0 for start in starts[1:]) >= 0.8 * kills
+    # At most one checkpoint interval, here a step, is done again; none is left out.
+    assert {last[-1] - start for last, start in zip(attempts, starts[1:], strict=False)} <= {0, 1}
+
+
+def steps_of_attempts(directory: Path) -> list[list[int]]:
+    """The steps that each attempt ended, in order, as its rank 0 noted them."""
+    noted = [line.split() for line in (directory / "steps.log").read_text().splitlines()]
+    attempts = groupby(noted, key=lambda words: words[0])
+    return [[int(step) for _, step in words] for _, words in attempts]
 
 
 def newest_step(directory: Path) -> int:
