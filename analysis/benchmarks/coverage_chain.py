@@ -1,6 +1,6 @@
 """Do intervals cover when seeds are added until they are narrow, and bad runs are pruned?
 
-    python analysis/benchmarks/coverage_chain.py [--repetitions 2000] [--only SCENARIO …]
+    python analysis/benchmarks/coverage_chain.py [--repetitions 400] [--only SCENARIO …]
 
 writes analysis/results/coverage/chain.json. PROTOCOL.md 15: every repetition is a whole campaign
 from trials on. The analytic trainer makes them, LR by LR: seven LRs an octave apart around a guess,
@@ -37,11 +37,15 @@ from lars_sweep.worker.analytic import AnalyticTrainer
 
 MODULES = (
     "linear", "engine", "forms", "average", "steps", "flat_top", "edges", "sigma", "tuned",
-    "divergence", "lr_interval", "lr_design", "cells", "baseline", "best_lr", "predict", "surface",
+    "divergence", "lr_design", "cells", "baseline", "best_lr", "predict", "surface",
     "../worker/analytic",
 )  # fmt: skip
-DELTA, SAMPLES, EVALUATIONS = 0.5, 50_000, 8
+DELTA, SAMPLES = 0.5, 50_000
+EVALUATIONS = 8
+"""Of a trial that may be pruned at one of them; else the last alone decides."""
 SEEDS, MOST_SEEDS, NARROW = 3, 6, 0.6
+COARSE = 1 / 8
+"""Resolution in octaves at which is judged whether the edges are narrow enough."""
 STARTUP = 4
 """Trials that a median needs."""
 BATCHES = (512, 1024, 2048, 4096, 8192)
@@ -57,6 +61,8 @@ SCENARIOS = {
     "epochs to the estimated baseline": ("epochs", False),
     "epochs to the estimated baseline, median pruning": ("epochs", True),
 }
+LENGTHS = dict.fromkeys(SCENARIOS, 400) | dict.fromkeys(list(SCENARIOS)[:2], 2000)
+"""Repetitions: those over several batches take a second each."""
 
 
 def surface() -> AssumedSurface:
@@ -64,7 +70,7 @@ def surface() -> AssumedSurface:
     return assumed_surface("small_alexnet_bn", "lars", dataset="cifar10", samples=SAMPLES)
 
 
-def trial(batch: int, epochs: float, lr: float, seed: int) -> TrialSpec:
+def trial(batch: int, epochs: float, lr: float, seed: int, evaluations: int) -> TrialSpec:
     return TrialSpec(
         model="small_alexnet_bn",
         dataset="cifar10",
@@ -79,7 +85,7 @@ def trial(batch: int, epochs: float, lr: float, seed: int) -> TrialSpec:
         bn_batch=256,
         base_lr=lr,
         epochs=epochs,
-        evaluations=EVALUATIONS,
+        evaluations=evaluations,
         seed=seed,
     )
 
@@ -116,7 +122,9 @@ class Cell:
 
     def run(self, lr: float) -> None:
         seed = int(self.rng.integers(2**40))
-        result = self.trainer.train(trial(self.batch, self.epochs, lr, seed), self.rule)
+        evaluations = EVALUATIONS if self.rule.active else 1
+        spec = trial(self.batch, self.epochs, lr, seed, evaluations)
+        result = self.trainer.train(spec, self.rule)
         self.lrs[lr] = self.lrs.get(lr, 0) + 1
         ok = result.status == "ok"
         last = result.evaluations[-1] if ok else None
@@ -149,7 +157,7 @@ class Cell:
         tested = table.where(table.ok + table.diverged > 0)
         if np.sum(tested.ok > 0) < 4:
             return False
-        found = find_edges(design_of(tested, "base_lr"), DELTA, step=1 / 16)
+        found = find_edges(design_of(tested, "base_lr"), DELTA, step=COARSE)
         limits = np.concatenate([found.low_limits, found.high_limits])
         with np.errstate(invalid="ignore"):
             return bool(np.all(limits[:, 1] - limits[:, 0] <= NARROW))
@@ -303,4 +311,4 @@ def _report(found: list[tuple[bool, float]]) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main("chain", SCENARIOS, run, MODULES, __file__)
+    main("chain", SCENARIOS, run, MODULES, __file__, LENGTHS)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
+import io
 import json
 import time
-from collections.abc import Callable, Collection
+import tokenize
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,13 +51,30 @@ def rate(events: np.ndarray) -> float:
 
 
 def code_version(modules: Collection[str], script: str) -> str:
-    """First 16 digits of sha256 over the modules of lars_sweep.fit and the scripts that ran."""
+    """First 16 digits of sha256 over the modules of lars_sweep.fit and the scripts that ran.
+
+    Over their code: what comments and docstrings say changes no number.
+    """
     digest = hashlib.sha256()
     package = Path(lars_sweep.fit.__file__).parent
     files = [package / f"{name}.py" for name in sorted(modules)]
     for file in (*files, Path(script), Path(__file__)):
-        digest.update(file.read_bytes())
+        digest.update(_code(file.read_text(encoding="utf-8")).encode())
     return digest.hexdigest()[:16]
+
+
+def _code(source: str) -> str:
+    """Source without comments, docstrings and empty lines."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            first, last = node.lineno, node.end_lineno or node.lineno
+            lines[first - 1 : last] = [""] * (last - first + 1)
+    return "\n".join(filter(None, lines))
 
 
 def main(
@@ -63,27 +83,49 @@ def main(
     run: Callable[[str, int], dict[str, object]],
     modules: Collection[str],
     script: str,
+    repetitions: Mapping[str, int] | None = None,
 ) -> None:
-    """Run all scenarios and write ``analysis/results/coverage/<suite>.json``."""
+    """Run all scenarios and write ``analysis/results/coverage/<suite>.json``.
+
+    A scenario enters the file when it has run at its full length; those that the same code has
+    computed before stay, so that a long suite may be run in parts.
+
+    Args:
+        suite: name of the results file.
+        scenarios: all of them.
+        run: makes a scenario's entry from its name and the number of repetitions.
+        modules: the modules of lars_sweep.fit whose code the results depend on.
+        script: the file that defines ``run``.
+        repetitions: full length of each scenario, `REPETITIONS` where it is not stated.
+    """
     parser = argparse.ArgumentParser()
-    parser.add_argument("--repetitions", type=int, default=REPETITIONS)
-    parser.add_argument("--only", nargs="*", default=None)
+    parser.add_argument("--repetitions", type=int, default=None)
+    parser.add_argument("--only", nargs="*", choices=list(scenarios), default=list(scenarios))
     options = parser.parse_args()
-    found = {}
-    for name in scenarios:
-        if options.only and name not in options.only:
-            continue
-        start = time.perf_counter()
-        found[name] = run(name, options.repetitions)
-        print(f"{name}: {time.perf_counter() - start:.0f} s\n{json.dumps(found[name])}", flush=True)
-    if options.only or options.repetitions != REPETITIONS:
-        return
-    RESULTS.mkdir(parents=True, exist_ok=True)
     report = {
         "suite": suite,
         "script": Path(script).name,
         "code_version": code_version(modules, script),
         "modules": sorted(modules),
-        "scenarios": found,
     }
-    (RESULTS / f"{suite}.json").write_text(json.dumps(report, indent=1) + "\n")
+    file = RESULTS / f"{suite}.json"
+    found = _computed(file, report["code_version"])
+    for name in options.only:
+        start = time.perf_counter()
+        full = (repetitions or {}).get(name, REPETITIONS)
+        entry = run(name, options.repetitions or full)
+        print(f"{name}: {time.perf_counter() - start:.0f} s\n{json.dumps(entry)}", flush=True)
+        if options.repetitions is not None:
+            continue
+        found[name] = entry
+        ordered = {known: found[known] for known in scenarios if known in found}
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({**report, "scenarios": ordered}, indent=1) + "\n")
+
+
+def _computed(file: Path, version: object) -> dict[str, object]:
+    """Scenarios that a results file holds from the same code."""
+    if not file.exists():
+        return {}
+    before = json.loads(file.read_text())
+    return dict(before["scenarios"]) if before["code_version"] == version else {}

@@ -4,7 +4,11 @@
 
 writes analysis/results/coverage/edges.json, one entry per scenario: 9 LRs at 0.4 octave, 3 seeds,
 sigma 0.25 points, delta 0.5 points. The oracle of each scenario is told the family of the truth
-(split parabola or flat top), and is exact: no error of form.
+(split parabola or flat top), and is exact: no error of form. Its widths and errors say what the
+data allow.
+
+No truth here has a peak sharper than a parabola. Of one that falls as ``|x|**1.5`` both edges come
+out 0.15 to 0.2 octave too far out, and hardly an interval covers: nine LRs do not show it.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from coverage_common import Gate, main, rate
 
-from lars_sweep.fit.edges import Design, Family, find_edges
+from lars_sweep.fit.edges import Design, Edges, Family, find_edges
 
 LRS = np.arange(9) * 0.4
 SEEDS, SIGMA, DELTA = 3, 0.25, 0.5
@@ -42,7 +46,7 @@ class Truth:
     diverge: float = 1.0
     """... with this probability."""
     rmse: float = 0.10
-    """Largest allowed root mean square error of an edge, octaves."""
+    """Largest allowed root mean square error of an edge, octaves: 0.18 where an edge is noisy."""
     open_above: bool = False
 
     def edges(self) -> tuple[float, float]:
@@ -62,6 +66,8 @@ class Truth:
             z = np.where(edge, SIGMA * rng.standard_t(3, shape), z)
         elif self.noise == "bimodal":  # 30 % of the seeds end a point lower; mean unchanged
             z = z + np.where(edge, np.where(rng.random(shape) < 0.3, -0.7, 0.3), 0.0)
+        elif self.noise == "far":  # where training is about to fail: 2 to 9 points
+            z = z * np.where(depth > 2.5, np.clip(depth, 2.0, 9.0) / SIGMA, 1.0)[None, :, None]
         samples = self.curve(LRS)[None, :, None] + z
         lost = (self.cliff < LRS)[None, :, None] & (rng.random(shape) < self.diverge)
         return Design(
@@ -79,17 +85,24 @@ SCENARIOS = {
     "heavy-tailed edges": Truth(split(1.5, 1.0, 2.0), "split", "heavy", 2.9, rmse=0.18),
     "bimodal edges": Truth(split(1.5, 1.0, 2.0), "split", "bimodal", 2.9, rmse=0.18),
     "plateau to the end of the grid": Truth(flat(1.4, 6.0, 2.0, 1.0), "flat", open_above=True),
-    "stochastic cliff": Truth(flat(1.1, 1.8, 2.0, 3.0), "flat", cliff=1.5, diverge=0.3),
+    # How many of three seeds diverge is a matter of chance: an edge as noisy as accuracies may make
+    # it. The oracle's own interval is 0.75 octave wide at the upper one, an error of 0.19.
+    "stochastic cliff": Truth(flat(1.1, 1.8, 2.0, 3.0), "flat", cliff=1.5, diverge=0.3, rmse=0.18),
+    # The LRs beyond the edges say next to nothing.
+    "wide scatter far from the plateau": Truth(split(1.5, 4.0, 8.0), "split", "far", rmse=0.18),
 }
 
 
-def oracle_width(truth: Truth, design: Design, step: float) -> tuple[float, float]:
-    """Median widths of the lower and the upper interval of a fit that knows the family."""
+def oracle(truth: Truth, design: Design, step: float) -> Edges:
+    """Edges by a fit that knows the family."""
     family: tuple[Family, ...] = (truth.family,)
-    found = find_edges(design, DELTA, step=step, families=family, form_error=0.0)
-    limits = (found.low_limits, found.high_limits)
-    widths = [float(np.median(limit[:, 1] - limit[:, 0])) for limit in limits]
-    return widths[0], widths[1]
+    return find_edges(design, DELTA, step=step, families=family, form_error=0.0)
+
+
+def rmse_of(estimate: np.ndarray, value: float) -> float:
+    """Of the estimates that exist."""
+    known = estimate[np.isfinite(estimate)]
+    return float(np.sqrt(np.mean((known - value) ** 2)))
 
 
 def run(name: str, repetitions: int) -> dict[str, object]:
@@ -98,35 +111,58 @@ def run(name: str, repetitions: int) -> dict[str, object]:
     step = 1 / 32
     design = truth.draw(rng, repetitions)
     found = find_edges(design, DELTA, step=step)
-    oracle = oracle_width(truth, design, step / 2)
-    report: dict[str, object] = {}
-    sides = (("low", found.low, found.low_limits), ("high", found.high, found.high_limits))
-    for (side, estimate, limits), value, best in zip(sides, truth.edges(), oracle, strict=True):
-        known = np.isfinite(estimate)
-        covered = (limits[:, 0] <= value) & (value <= limits[:, 1])
-        width = float(np.median(limits[:, 1] - limits[:, 0]))
-        open_side = truth.open_above and side == "high"
-        gate = Gate.of(covered)
-        unbounded = float(np.mean(~np.isfinite(limits).all(axis=1)))
-        rmse = float(np.sqrt(np.mean((estimate[known] - value) ** 2))) if not open_side else None
-        report[side] = {
-            "truth": value,
-            **gate.as_dict(),
-            "misses_low": rate(limits[:, 1] < value),
-            "misses_high": rate(limits[:, 0] > value),
-            "unbounded": unbounded,
-            "median_width": width if np.isfinite(width) else None,
-            "oracle_width": best if not open_side else None,
-            "width_ratio": width / best if np.isfinite(width) and not open_side else None,
-            "rmse": rmse,
-            "holds": {
-                "coverage": gate.holds,
-                "unbounded": open_side or unbounded <= 0.05,
-                "width": open_side or width <= 1.5 * best,
-                "rmse": open_side or (rmse is not None and rmse <= truth.rmse),
-            },
-        }
-    return report
+    best = oracle(truth, design, step / 2)
+    low, high = truth.edges()
+    return {
+        "low": _side((found.low, found.low_limits), (best.low, best.low_limits), low, truth),
+        "high": _side(
+            (found.high, found.high_limits),
+            (best.high, best.high_limits),
+            high,
+            truth,
+            open_side=truth.open_above,
+        ),
+    }
+
+
+def _side(
+    found: tuple[np.ndarray, np.ndarray],
+    best: tuple[np.ndarray, np.ndarray],
+    value: float,
+    truth: Truth,
+    *,
+    open_side: bool = False,
+) -> dict[str, object]:
+    """One edge: its estimates and limits, those of the oracle, and where it is."""
+    estimate, limits = found
+    gate = Gate.of((limits[:, 0] <= value) & (value <= limits[:, 1]))
+    unbounded = rate(~np.isfinite(limits).all(axis=1))
+    report: dict[str, object] = {
+        "truth": value,
+        **gate.as_dict(),
+        "misses_low": rate(limits[:, 1] < value),
+        "misses_high": rate(limits[:, 0] > value),
+        "unbounded": unbounded,
+    }
+    if open_side:
+        return {**report, "holds": {"coverage": gate.holds}}
+    width, oracle_width = (float(np.median(ends[:, 1] - ends[:, 0])) for ends in (limits, best[1]))
+    rmse = rmse_of(estimate, value)
+    return {
+        **report,
+        "median_width": width,
+        "oracle_width": oracle_width,
+        "width_ratio": width / oracle_width,
+        "rmse": rmse,
+        "oracle_rmse": rmse_of(best[0], value),
+        "rmse_allowed": truth.rmse,
+        "holds": {
+            "coverage": gate.holds,
+            "unbounded": unbounded <= 0.05,
+            "width": width <= 1.5 * oracle_width,
+            "rmse": rmse <= truth.rmse,
+        },
+    }
 
 
 if __name__ == "__main__":

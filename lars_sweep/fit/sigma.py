@@ -1,4 +1,4 @@
-"""The noise between seeds: pooled over cells near the best one, shrunk where it is not equal."""
+"""The noise between seeds: pooled over the calm cells near the best one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import numpy.typing as npt
+from scipy import special
 
 from lars_sweep.fit.linear import FloatArray
 
@@ -15,8 +16,9 @@ MINIMUM_NU = 3
 NEAR = 5.0
 """Cells within so many deltas of the best mean say what the noise is: far from a plateau, where
 training is about to fail, seeds scatter by many points."""
-_PRIOR_NU = 4.0
-_UNEQUAL = 0.05
+_OUTLYING = 0.01
+"""Level of Cochran's test for one variance that is larger than the rest."""
+_NORMAL_95 = 1.959964
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,44 +31,10 @@ class Spread:
     """Degrees of freedom behind the variances (R,); infinite where sigma was given."""
     pooled: FloatArray
     """Pooled variance (R,), NaN without replicate seeds."""
-    unequal_p: FloatArray
-    """p value of Brown and Forsythe's test of equal variances (R,), NaN where it has no cells."""
 
 
-def brown_forsythe(samples: FloatArray) -> FloatArray:
-    """P value of equal spread over cells of three or more seeds; samples (R, n, r) with NaN."""
-    usable = np.sum(np.isfinite(samples), axis=-1) >= 3
-    values = np.where(usable[..., None], samples, np.nan)
-    if not usable.any():
-        return np.full(len(samples), np.nan)
-    centre = _row_median(values)
-    z = np.abs(values - centre[..., None])
-    n = np.sum(np.isfinite(z), axis=-1).astype(np.float64)
-    cell_mean = np.nansum(z, axis=-1) / np.maximum(n, 1.0)
-    total, groups = n.sum(axis=-1), usable.sum(axis=-1)
-    grand = np.nansum(z, axis=(-1, -2)) / np.maximum(total, 1.0)
-    between = np.sum(n * (cell_mean - grand[:, None]) ** 2, axis=-1)
-    within = np.nansum((z - cell_mean[..., None]) ** 2, axis=(-1, -2))
-    dof = np.maximum(groups - 1.0, 1.0), np.maximum(total - groups, 1.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = (between / dof[0]) / (within / dof[1])
-    p = stats.f.sf(ratio, *dof)
-    return np.where((groups >= 2) & (within > 0), p, np.nan)
-
-
-def _row_median(values: FloatArray) -> FloatArray:
-    """Median over the last axis ignoring NaN, NaN where there is none."""
-    ordered = np.sort(values, axis=-1)
-    n = np.sum(np.isfinite(values), axis=-1)
-    low = np.take_along_axis(ordered, np.maximum((n - 1) // 2, 0)[..., None], axis=-1)[..., 0]
-    high = np.take_along_axis(
-        ordered, np.minimum(n // 2, values.shape[-1] - 1)[..., None], axis=-1
-    )[..., 0]
-    return np.where(n > 0, 0.5 * (low + high), np.nan)
-
-
-def near_best(mean: FloatArray, own: FloatArray, delta: float) -> FloatArray:
-    """Cells whose noise is that of the plateau (R, n), as booleans.
+def near_best(mean: FloatArray, own: FloatArray, delta: float) -> npt.NDArray[np.bool_]:
+    """Cells near the plateau (R, n), as booleans.
 
     Those within `NEAR` deltas of the best mean, and as many of the next best ones as `MINIMUM_NU`
     degrees of freedom take.
@@ -90,13 +58,45 @@ def near_best(mean: FloatArray, own: FloatArray, delta: float) -> FloatArray:
     return np.asarray((own > 0) & (needed | (known >= top - NEAR * delta)))
 
 
+def calm(
+    mean: FloatArray, variance: FloatArray, own: FloatArray, delta: float
+) -> npt.NDArray[np.bool_]:
+    """Cells whose noise is that of the plateau (R, n).
+
+    Those of `near_best` less the ones that scatter more than the rest of them: Cochran's test of
+    the largest variance, for up to half of the cells one after the other; all up to the last that
+    it rejects go, as large ones hide one another (Rosner 1983). Three seeds of an LR where training
+    may fail can end near the plateau by luck, but seldom close to one another.
+
+    Args:
+        mean: cell means (R, n); anything where no seed finished.
+        variance: sample variance of each cell (R, n); anything where ``own`` is 0.
+        own: degrees of freedom of each cell (R, n).
+        delta: depth of the edges below the plateau, points.
+    """
+    cells = near_best(mean, own, delta)
+    left, rows = cells.copy(), np.arange(len(cells))
+    for _ in range(cells.shape[1] // 2):
+        nu = np.where(left, own, 0.0)
+        scatter = np.where(left, variance, 0.0)
+        worst = np.argmax(scatter, axis=1)
+        largest, alone = scatter[rows, worst], nu[rows, worst]
+        rest_nu = np.sum(nu, axis=1) - alone
+        rest = (np.sum(nu * scatter, axis=1) - alone * largest) / np.maximum(rest_nu, 1.0)
+        ratio = largest / np.where(rest > 0, rest, np.inf)
+        p = special.fdtrc(np.maximum(alone, 1.0), np.maximum(rest_nu, 1.0), ratio)
+        lost = (np.sum(left, axis=1) * p < _OUTLYING) & (rest_nu >= MINIMUM_NU)
+        left[rows, worst] = False
+        cells = np.where(lost[:, None], left, cells)
+    return cells
+
+
 def spread(samples: FloatArray, sigma: float | None, delta: float) -> Spread:
     """Estimate the noise of every cell.
 
-    Cells near the best one (`near_best`) share their pooled variance if their spread is equal
-    (Brown-Forsythe p >= 0.05). Else a cell's own variance is shrunk towards it with the weight of
-    four degrees of freedom, and the intervals rest on that plus the cell's own number. A cell
-    further down has its own variance where that is larger.
+    Cells of the plateau (`calm`) share their pooled variance. Any other has its own variance where
+    that is larger, times ``(t/z)**2`` of the 97.5 % quantiles of Student's t for its degrees of
+    freedom and of the normal distribution, as few seeds know it badly.
 
     Args:
         samples: accuracies (R, n, r); NaN where a seed is missing.
@@ -106,29 +106,19 @@ def spread(samples: FloatArray, sigma: float | None, delta: float) -> Spread:
     replicates, n = samples.shape[:2]
     count = np.sum(np.isfinite(samples), axis=-1).astype(np.float64)
     mean = np.nansum(samples, axis=-1) / np.maximum(count, 1.0)
-    every = np.nansum((samples - mean[..., None]) ** 2, axis=-1)
-    near = near_best(mean, np.maximum(count - 1.0, 0.0), delta)
-    own = np.where(near, count - 1.0, 0.0)
-    squares = np.where(near, every, 0.0)
-    nu = own.sum(axis=-1)
+    own = np.maximum(count - 1.0, 0.0)
+    squares = np.nansum((samples - mean[..., None]) ** 2, axis=-1)
+    variance = squares / np.maximum(own, 1.0)
+    cells = calm(mean, variance, own, delta)
+    nu = np.sum(own, axis=-1, where=cells)
     with np.errstate(divide="ignore", invalid="ignore"):
-        pooled = np.where(nu > 0, squares.sum(axis=-1) / nu, np.nan)
-    p = brown_forsythe(np.where(near[..., None], samples, np.nan))
+        pooled = np.where(nu > 0, np.sum(squares, axis=-1, where=cells) / nu, np.nan)
     if sigma is not None:
         return Spread(
             variance=np.full((replicates, n), sigma**2),
             nu=np.full(replicates, math.inf),
             pooled=pooled,
-            unequal_p=p,
         )
-    shrunk = (_PRIOR_NU * pooled[:, None] + squares) / (_PRIOR_NU + own)
-    unequal = np.where(np.isfinite(p), p, 1.0) < _UNEQUAL
-    typical = _PRIOR_NU + nu / np.maximum(np.sum(own > 0, axis=-1), 1)
-    shared = np.where(unequal[:, None], shrunk, pooled[:, None])
-    scattered = np.where(near, 0.0, every / np.maximum(count - 1.0, 1.0))
-    return Spread(
-        variance=np.maximum(shared, scattered),
-        nu=np.where(unequal, np.minimum(nu, typical), nu),
-        pooled=pooled,
-        unequal_p=p,
-    )
+    quantile = special.stdtrit(np.maximum(own, 1.0), 0.975) / _NORMAL_95
+    scattered = np.where(cells, 0.0, variance * quantile**2)
+    return Spread(variance=np.maximum(pooled[:, None], scattered), nu=nu, pooled=pooled)

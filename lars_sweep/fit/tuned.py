@@ -13,7 +13,7 @@ from lars_sweep.fit.engine import Data, Noise
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of, resolution
 from lars_sweep.fit.rows import Rows, refuse_mixed
-from lars_sweep.fit.sigma import MINIMUM_NU, near_best, spread
+from lars_sweep.fit.sigma import MINIMUM_NU, calm, spread
 
 SHARED_BIAS = 0.35
 """The height of a flat top is biased by up to this share of its standard error, upwards on a
@@ -103,15 +103,15 @@ def tuned(
 
 
 def _noise(tables: list[Cells], sigma: float | None, delta: float) -> Noise | None:
-    """Pooled over the cells near the best LR of each table: elsewhere seeds scatter more."""
+    """Pooled over the calm cells near the best LR of each table: elsewhere seeds scatter more."""
     if sigma is not None:
         return Noise(variance=sigma**2, nu=np.inf, source="user")
     squares = nu = 0.0
     for table in tables:
         own = np.maximum(table.ok - 1, 0)
-        (near,) = near_best(table.mean[None], own[None], delta)
-        squares += float(np.sum(table.variance[near] * own[near]))
-        nu += float(np.sum(own[near]))
+        (known,) = calm(table.mean[None], table.variance[None], own[None], delta)
+        squares += float(np.sum(table.variance[known] * own[known]))
+        nu += float(np.sum(own[known]))
     if nu < MINIMUM_NU or squares <= 0:
         return None
     return Noise(variance=squares / nu, nu=nu, source="replicates")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from lars_sweep.fit.sigma import MINIMUM_NU, NEAR, near_best, spread
+from lars_sweep.fit.sigma import MINIMUM_NU, NEAR, calm, near_best, spread
 
 DELTA = 0.5
 
@@ -26,11 +28,30 @@ def test_scatter_far_below_the_plateau_is_none_of_its_noise() -> None:
     assert 0.1 < float(np.sqrt(wild.pooled[0])) < 0.5
 
 
-def test_cells_that_scatter_keep_their_own_variance() -> None:
+def test_cells_that_scatter_have_their_own_variance_as_badly_known_as_it_is() -> None:
     samples = grid(8.0)
     variance = spread(samples, None, DELTA).variance[0]
-    assert variance[0] == np.var(samples[0, 0], ddof=1)
-    assert variance[-1] == np.var(samples[0, -1], ddof=1)
+    factor = (stats.t.ppf(0.975, 2) / stats.norm.ppf(0.975)) ** 2
+    assert variance[0] == pytest.approx(factor * np.var(samples[0, 0], ddof=1))
+    assert variance[-1] == pytest.approx(factor * np.var(samples[0, -1], ddof=1))
+    assert variance[1] == spread(samples, None, DELTA).pooled[0]
+
+
+def test_a_cell_that_scatters_is_not_calm_though_its_mean_came_near_the_plateau() -> None:
+    mean, own = np.full((1, 6), 60.0), np.full((1, 6), 2.0)
+    variance = np.array([[0.04, 0.05, 9.0, 0.06, 4.0, 0.05]])
+    assert calm(mean, variance, own, DELTA).tolist() == [[True, True, False, True, False, True]]
+
+
+def test_equal_variances_are_taken_for_unequal_in_about_one_case_of_a_hundred() -> None:
+    variance = np.random.default_rng(3).chisquare(2.0, (20_000, 7)) / 2.0
+    cells = calm(np.full(variance.shape, 60.0), variance, np.full(variance.shape, 2.0), DELTA)
+    assert 1.0 - np.mean(cells.all(axis=1)) == pytest.approx(0.012, abs=0.003)
+
+
+def test_a_single_cell_with_any_scatter_does_not_make_the_noise_zero() -> None:
+    variance = np.array([[0.0, 0.0, 0.3, 0.0]])
+    assert calm(np.full((1, 4), 60.0), variance, np.full((1, 4), 2.0), DELTA).all()
 
 
 def test_a_sharp_peak_borrows_from_the_next_best_cells_for_enough_seeds() -> None:
