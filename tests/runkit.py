@@ -25,8 +25,8 @@ from lars_sweep.spec.trainer import (
 )
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.plan import Plan, QueuedTrial, load_plan, make_plan, plan_content
+from lars_sweep.worker.noop import NoopTrainer
 from lars_sweep.worker.record import Effort, Provenance, make_outcome
-from lars_sweep.worker.trainers import NoopTrainer
 from lars_sweep.worker.worker import WorkerProcess
 
 FACTS = DataFacts(content_id="0123456789abcdef", train_samples=1536)

@@ -40,7 +40,7 @@ from lars_sweep.spec.strata import DataFacts
 from lars_sweep.spec.trainer import Control, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.plan import make_plan, plan_content
-from lars_sweep.worker.trainers import NoopTrainer
+from lars_sweep.worker.noop import NoopTrainer
 from lars_sweep.worker.worker import WorkerProcess
 
 RESULT = Path(__file__).parent / "results" / "control_plane.json"

@@ -53,8 +53,8 @@ from lars_sweep.spec.strata import DataFacts
 from lars_sweep.spec.trainer import Control, Evaluation, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.plan import Plan, load_plan, make_plan, plan_content
+from lars_sweep.worker.noop import NoopTrainer
 from lars_sweep.worker.paced import PacedTrainer
-from lars_sweep.worker.trainers import NoopTrainer
 from lars_sweep.worker.worker import WorkerProcess
 
 RESULT = Path(__file__).parent / "results" / "slurm_numbers.json"

@@ -11,6 +11,7 @@ from lars_sweep.errors import SpecError
 from lars_sweep.outcomes.schema import OUTCOMES
 from lars_sweep.rundir import attempts, claims, requests
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.spec.trainer import choice_accuracy
 from lars_sweep.study.asked import known_queue
 from lars_sweep.study.plan import Plan, QueuedTrial, load_plan
 from lars_sweep.worker.record import setting_columns
@@ -83,11 +84,10 @@ def _row(run: RunDir, plan: Plan, queued: QueuedTrial, attempt: int) -> dict[str
     log = attempts.read_attempt_log(run.attempt_log(queued.trial_id, attempt)) if attempt else []
     if log:
         last = log[-1]
-        val = last["val_accuracy"]
         row |= {
             "steps_done": last["step"],
             "epochs_done": last["epochs"],
-            "accuracy_val": last["test_accuracy"] if val is None else val,
+            "accuracy_val": choice_accuracy(last["val_accuracy"], last["test_accuracy"]),
             "accuracy": last["test_accuracy"],
             "train_loss": last["train_loss"],
             "test_loss": last["test_loss"],

@@ -14,6 +14,7 @@ from typing import Any
 
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.spec.trainer import choice_accuracy
 
 
 def read_attempt_log(path: Path) -> list[dict[str, Any]]:
@@ -36,6 +37,14 @@ def _whole(lines: list[bytes]) -> Iterator[dict[str, Any]]:
             entry = json.loads(line)
             if isinstance(entry, dict) and isinstance(entry.get("step"), int):
                 yield entry
+
+
+def read_curve(path: Path) -> dict[int, float]:
+    """Number of the evaluation, 1..K → the accuracy that a choice may look at, percent."""
+    return {
+        number: choice_accuracy(entry["val_accuracy"], entry["test_accuracy"])
+        for number, entry in enumerate(read_attempt_log(path), start=1)
+    }
 
 
 def append(path: Path, entry: Mapping[str, Any]) -> None:

@@ -33,6 +33,8 @@ class Launch:
     job_ids: tuple[str, ...] = ()
     """One per worker, as they were submitted: a process, or a SLURM array whose tasks follow each
     other."""
+    gpus: tuple[str, ...] = ()
+    """The CUDA device that each local worker was given; empty: none was."""
     canary: str | None = None
     """The job whose success releases the workers."""
     through: bool = False

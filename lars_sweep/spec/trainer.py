@@ -60,6 +60,13 @@ class Evaluation:
     """Seconds of training and evaluation over all attempts that led here."""
 
 
+def choice_accuracy(val: float | None, test: float | None) -> float:
+    """The accuracy that a choice may look at, percent: on val, or test in the paper protocol."""
+    accuracy = test if val is None else val
+    assert accuracy is not None, "every evaluation has one of them"
+    return accuracy
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerNorms:
     """One parameter tensor at one evaluation point (Table 2, Figure 2, PROTOCOL.md 20)."""
@@ -95,9 +102,11 @@ class NoiseNorms:
 class TrialResult:
     """How one attempt ended; ``interrupted`` is no outcome, a later attempt goes on with it."""
 
-    status: Literal["ok", "diverged", "pruned", "interrupted"]
+    status: Literal["ok", "diverged", "pruned", "failed", "interrupted"]
+    """Of a failed one the worker says so: its trainer raised."""
     cause: str | None = None
-    """diverged: nonfinite, exploded or dead; ok: untrained or None; else the signal's name."""
+    """diverged: nonfinite, exploded or dead; ok: untrained or None; failed: the error; else the
+    signal's name."""
     signal: Signal = Signal.GO_ON
     start_step: int = 0
     """The step that this attempt started from (> 0 after a resume from a checkpoint)."""

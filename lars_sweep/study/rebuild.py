@@ -22,10 +22,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import claims
-from lars_sweep.rundir.attempts import read_attempt_log
+from lars_sweep.rundir.attempts import read_curve
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.spec.axes import Choices, Dimension
 from lars_sweep.spec.strata import Stratum
+from lars_sweep.spec.trainer import choice_accuracy
 from lars_sweep.study.plan import Plan, QueuedTrial
 
 # A study is rebuilt for every question: Optuna need not announce each.
@@ -151,7 +152,7 @@ def finished_curves(run: RunDir) -> dict[str, Curve]:
     table = load_table(run, "curves", ["step", "val_accuracy", "test_accuracy"])
     for row in table.to_pylist():
         curve = curves.setdefault(row["trial_id"], {})
-        curve[len(curve) + 1] = choice_value(row)
+        curve[len(curve) + 1] = choice_accuracy(row["val_accuracy"], row["test_accuracy"])
     return dict(curves)
 
 
@@ -161,12 +162,5 @@ def live_curves(run: RunDir, trial_ids: Iterable[str]) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
     for trial_id in trial_ids:
         if trial_id in held:
-            log = read_attempt_log(run.attempt_log(trial_id, held[trial_id].attempt))
-            curves[trial_id] = {n: choice_value(entry) for n, entry in enumerate(log, start=1)}
+            curves[trial_id] = read_curve(run.attempt_log(trial_id, held[trial_id].attempt))
     return curves
-
-
-def choice_value(entry: Mapping[str, Any]) -> float:
-    """The accuracy that a choice may look at: val, or test in the paper protocol."""
-    value = entry["val_accuracy"]
-    return float(value if value is not None else entry["test_accuracy"])

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lars_sweep.errors import SpecError
-from lars_sweep.spec.trainer import Evaluation, Signal, Trainer, TrialResult
+from lars_sweep.spec.trainer import Evaluation, Signal, Trainer, TrialResult, choice_accuracy
 from lars_sweep.spec.trial import TrialSpec, trial_from_json, trial_to_json
 from lars_sweep.worker.ending import JobEnd
 from lars_sweep.worker.finite import finite
@@ -31,15 +31,14 @@ class AloneControl:
         return self._ending()
 
     def at_evaluation(self, evaluation: Evaluation) -> Signal:
-        val = evaluation.val_accuracy
         logger.info(
             "step %d  epoch %.2f  lr %.4g  train loss %.4f  %s %.2f %%  %.0f images/s",
             evaluation.step,
             evaluation.epochs,
             evaluation.lr,
             evaluation.train_loss,
-            "test" if val is None else "val",
-            evaluation.test_accuracy if val is None else val,
+            "test" if evaluation.val_accuracy is None else "val",
+            choice_accuracy(evaluation.val_accuracy, evaluation.test_accuracy),
             evaluation.images_per_s,
         )
         return Signal.GO_ON

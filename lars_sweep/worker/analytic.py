@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +17,7 @@ from lars_sweep.fit.surface import SIGMA, AssumedSurface, assumed_surface
 from lars_sweep.spec.trainer import Control, Evaluation, Hardware, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.train.schedules import learning_rate, lr_peak
+from lars_sweep.worker.untrained import Untrained, ended_by
 
 MARK = "SIMULATED (analytic surface, nothing was trained)"
 SHARED_NOISE = 0.5
@@ -41,23 +40,12 @@ TRUST = 0.001
 _INTEGRAL_POINTS = 257
 
 
-class AnalyticTrainer:
+class AnalyticTrainer(Untrained):
     """See `lars_sweep.spec.trainer.Trainer`."""
 
     @property
     def hardware(self) -> Hardware:
         return Hardware(device=MARK, devices=1, versions=MARK)
-
-    @property
-    def leads(self) -> bool:
-        alone = os.environ.get("SLURM_STEP_NUM_TASKS", "1") == "1"
-        return alone or os.environ["SLURM_PROCID"] == "0"
-
-    def follow(self, poll: Callable[[], Signal]) -> None:
-        """Nothing to take part in: its other ranks only hold their place."""
-
-    def close(self) -> None:
-        """Nothing to close."""
 
     def train(self, trial: TrialSpec, control: Control) -> TrialResult:
         """Read the trial off the surface; see `lars_sweep.spec.trainer.Trainer`."""
@@ -74,12 +62,10 @@ class AnalyticTrainer:
                 signal = control.at_evaluation(evaluations[-1])
             if signal is not Signal.GO_ON:
                 break
-        ended = {Signal.GO_ON: "ok", Signal.PRUNE: "pruned"}.get(signal, "interrupted")
-        if fate.diverges_after is not None and signal is Signal.GO_ON:
-            ended = "diverged"
+        diverged = fate.diverges_after is not None and signal is Signal.GO_ON
         return TrialResult(
-            status=ended,  # type: ignore[arg-type]
-            cause="exploded" if ended == "diverged" else None,
+            status="diverged" if diverged else ended_by(signal),
+            cause="exploded" if diverged else None,
             signal=signal,
             steps_done=step,
             lr_peak=lr_peak(trial),

@@ -93,11 +93,7 @@ class TrialControl:
         attempts.append(self._log, finite(asdict(evaluation)))
         if self._prune is None:
             return Signal.GO_ON
-        from lars_sweep.study.rebuild import choice_value
-
-        log = attempts.read_attempt_log(self._log)
-        curve = {number: choice_value(entry) for number, entry in enumerate(log, start=1)}
-        if self._prune(curve):
+        if self._prune(attempts.read_curve(self._log)):
             self.stop_reason = "pruner"
             return Signal.PRUNE
         return Signal.GO_ON

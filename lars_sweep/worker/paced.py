@@ -8,16 +8,16 @@ left out, done twice or taken from another trial's checkpoint changes the result
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lars_sweep.rundir import publish
+from lars_sweep.rundir.records import read_if_whole
 from lars_sweep.spec.trainer import Control, Evaluation, Hardware, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec
+from lars_sweep.worker.untrained import Untrained, ended_by, stated
 
 STEP_S = 0.05
 
@@ -38,7 +38,7 @@ class _State:
         ).hexdigest()
 
 
-class PacedTrainer:
+class PacedTrainer(Untrained):
     """See `lars_sweep.spec.trainer.Trainer`.
 
     Args:
@@ -54,17 +54,6 @@ class PacedTrainer:
     def hardware(self) -> Hardware:
         return Hardware(device="none (paced trainer)", devices=1, versions="paced trainer")
 
-    @property
-    def leads(self) -> bool:
-        alone = os.environ.get("SLURM_STEP_NUM_TASKS", "1") == "1"
-        return alone or os.environ["SLURM_PROCID"] == "0"
-
-    def follow(self, poll: Callable[[], Signal]) -> None:
-        """Nothing to take part in: its other ranks only hold their place."""
-
-    def close(self) -> None:
-        """Nothing to close."""
-
     def train(self, trial: TrialSpec, control: Control) -> TrialResult:
         """Sleep through the steps; see `lars_sweep.spec.trainer.Trainer`."""
         state = _newest(control.checkpoint_dir, trial.trial_id)
@@ -76,17 +65,17 @@ class PacedTrainer:
             state.advance()
             signal = control.at_step(state.step)
             if state.step in due:
-                state.evaluations.append(_evaluation(trial, state))
+                accuracy = int(state.digest[:8], 16) % 10_000 / 100
+                state.evaluations.append(stated(trial, state.step, accuracy))
                 signal = max(signal, control.at_evaluation(state.evaluations[-1]))
             interrupted = signal in (Signal.PREEMPTED, Signal.OUT_OF_TIME)
             if interrupted or time.monotonic() - saved_at >= self._checkpoint_every_s:
                 _save(control.checkpoint_dir, state)
                 saved_at = time.monotonic()
-        over = state.step >= trial.steps
-        stopped = "pruned" if signal is Signal.PRUNE else "interrupted"
+        signal = Signal.GO_ON if state.step >= trial.steps else signal
         return TrialResult(
-            status="ok" if over else stopped,  # type: ignore[arg-type]
-            signal=Signal.GO_ON if over else signal,
+            status=ended_by(signal),
+            signal=signal,
             start_step=start_step,
             steps_done=state.step,
             lr_peak=trial.base_lr,
@@ -97,36 +86,12 @@ class PacedTrainer:
 
 
 def _newest(directory: Path | None, trial_id: str) -> _State:
-    path = None if directory is None else directory / "state.json"
-    if path is None or not path.exists():
+    if directory is None:
         return _State(trial_id)
-    content = json.loads(path.read_bytes())
-    evaluations = [Evaluation(**row) for row in content.pop("evaluations")]
-    return _State(**content, evaluations=evaluations)
+    saved = read_if_whole(directory / "state.json", _State, instead="the trial begins again")
+    return saved or _State(trial_id)
 
 
 def _save(directory: Path | None, state: _State) -> None:
     if directory is not None:
         publish.replace(directory / "state.json", publish.to_json_bytes(asdict(state)))
-
-
-def _evaluation(trial: TrialSpec, state: _State) -> Evaluation:
-    accuracy = int(state.digest[:8], 16) % 10_000 / 100
-    return Evaluation(
-        step=state.step,
-        epochs=state.step * trial.global_batch / trial.samples,
-        lr=trial.base_lr,
-        train_loss=0.0,
-        train_accuracy=accuracy,
-        val_loss=0.0,
-        val_accuracy=accuracy,
-        val_top5=accuracy,
-        test_loss=0.0,
-        test_accuracy=accuracy,
-        test_top5=accuracy,
-        gradient_norm=0.0,
-        images_per_s=0.0,
-        data_wait=0.0,
-        memory_gib=0.0,
-        wall_s=0.0,
-    )

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from lars_sweep.outcomes.loose import Outcome
-from lars_sweep.spec.trainer import Evaluation, Hardware, TrialResult
+from lars_sweep.spec.trainer import Evaluation, Hardware, TrialResult, choice_accuracy
 from lars_sweep.spec.trial import TrialSpec, in_last5, in_tail
 from lars_sweep.study.plan import QueuedTrial
 from lars_sweep.worker.finite import finite
@@ -42,8 +42,6 @@ def make_outcome(
     result: TrialResult,
     effort: Effort,
     provenance: Provenance,
-    *,
-    failure: str | None = None,
 ) -> Outcome:
     """The outcome of a finished trial.
 
@@ -53,7 +51,6 @@ def make_outcome(
         result: how it ended.
         effort: what it took.
         provenance: where it ran, from what.
-        failure: for a failed trial, what failed.
     """
     row: dict[str, object] = {
         "trial_id": queued.trial_id,
@@ -61,8 +58,8 @@ def make_outcome(
         "stratum": queued.stratum,
         "point": queued.point,
         "params": json.dumps(dict(queued.params), sort_keys=True),
-        "status": "failed" if failure else result.status,
-        "cause": failure or result.cause,
+        "status": result.status,
+        "cause": result.cause,
         **setting_columns(trial),
         "lr_peak": result.lr_peak,
         "lr_integral": result.lr_integral,
@@ -70,7 +67,7 @@ def make_outcome(
         "steps_done": result.steps_done,
         "images_seen": result.steps_done * trial.global_batch,
         "zero_norm_events": result.zero_norm_events,
-        **_measured(trial, result, failed=failure is not None),
+        **_measured(trial, result),
         "attempts": effort.attempts,
         "wall_s": effort.wall_s,
         "device_s": effort.wall_s * provenance.hardware.devices,
@@ -108,7 +105,7 @@ def setting_columns(trial: TrialSpec) -> dict[str, object]:
     }
 
 
-def _measured(trial: TrialSpec, result: TrialResult, *, failed: bool) -> dict[str, object]:
+def _measured(trial: TrialSpec, result: TrialResult) -> dict[str, object]:
     """Accuracies and losses as PROTOCOL.md 3 and 6 define them."""
     names = (
         "accuracy", "accuracy_val", "accuracy_tail", "accuracy_last5", "accuracy_top5",
@@ -119,7 +116,7 @@ def _measured(trial: TrialSpec, result: TrialResult, *, failed: bool) -> dict[st
     if evaluations:
         rates = [evaluation.images_per_s for evaluation in evaluations]
         columns["images_per_s"] = statistics.median(rates)
-    if failed:
+    if result.status == "failed":
         return columns
     if evaluations and result.status != "ok":
         columns["accuracy_at_stop"] = _choice(evaluations[-1])
@@ -142,9 +139,8 @@ def _measured(trial: TrialSpec, result: TrialResult, *, failed: bool) -> dict[st
     return finite(columns)
 
 
-def _choice(evaluation: Evaluation) -> float | None:
-    """What a choice may look at: val, or test in the paper protocol."""
-    return evaluation.test_accuracy if evaluation.val_accuracy is None else evaluation.val_accuracy
+def _choice(evaluation: Evaluation) -> float:
+    return choice_accuracy(evaluation.val_accuracy, evaluation.test_accuracy)
 
 
 def _reported(evaluation: Evaluation) -> float | None:

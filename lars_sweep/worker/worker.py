@@ -8,6 +8,7 @@ import random
 import time
 import uuid
 from dataclasses import replace
+from typing import Literal
 
 import lars_sweep
 from lars_sweep.cluster.hosts import expand_hosts
@@ -208,7 +209,7 @@ class WorkerProcess:
 
     def _train(self, trial: TrialSpec, control: TrialControl) -> TrialResult:
         if requests.prune_requested(self.run, trial.trial_id):
-            return _nothing_done("pruned", cause="user")
+            return _nothing_done("pruned", "user")
         result = self.trainer.train(trial, control)
         # Who asked for it is known here only: the pruner or the user.
         return replace(result, cause=control.stop_reason) if result.status == "pruned" else result
@@ -225,13 +226,13 @@ class WorkerProcess:
             claims.release(self.run.claims, claim, reason, cause=cause, nodes=where)
         else:
             effort = effort_of(self.run, claim)
-            self._publish(queued, trial, effort, _nothing_done("ok"), failure=reason)
+            self._publish(queued, trial, effort, _nothing_done("failed", reason))
         self._count(failed.cause, failed.reason)
 
     def _give_up(self, queued: QueuedTrial, trial: TrialSpec, claim: Claim, last: Release) -> None:
         """Close a trial whose attempts ended too often; this claim is no attempt of its own."""
         effort = replace(effort_of(self.run, claim), attempts=claim.attempt - 1)
-        self._publish(queued, trial, effort, _nothing_done("ok"), failure=last.reason)
+        self._publish(queued, trial, effort, _nothing_done("failed", last.reason))
 
     def _note_death(self, fate: Fate) -> None:
         if fate.cause is not None and fate.cause.counts:
@@ -255,21 +256,17 @@ class WorkerProcess:
         breaker.note_failure(self.run, kind, stop_after=self._retry.stop_after)
 
     def _publish(
-        self,
-        queued: QueuedTrial,
-        trial: TrialSpec,
-        effort: Effort,
-        result: TrialResult,
-        *,
-        failure: str | None = None,
+        self, queued: QueuedTrial, trial: TrialSpec, effort: Effort, result: TrialResult
     ) -> None:
         if result.simulated_s is not None:
             effort = replace(effort, wall_s=result.simulated_s)
-        outcome = make_outcome(queued, trial, result, effort, self._provenance, failure=failure)
+        outcome = make_outcome(queued, trial, result, effort, self._provenance)
         if publish_outcome(self.run, outcome):
             self._unsealed.append(queued.trial_id)
             self._record = replace(self._record, trials_done=self._record.trials_done + 1)
-            if failure is None:  # a failed trial may be tried again, and go on from what it had
+            if (
+                result.status != "failed"
+            ):  # such a trial may be tried again, and go on from what it had
                 self.run.drop_checkpoints(queued.trial_id)
 
     def _seal_own(self, *, wait: bool = True) -> None:
@@ -308,9 +305,9 @@ class WorkerProcess:
         return prune_rule(self.run, self.plan, queued)
 
 
-def _nothing_done(status: str, cause: str | None = None) -> TrialResult:
+def _nothing_done(status: Literal["pruned", "failed"], cause: str) -> TrialResult:
     return TrialResult(
-        status=status,  # type: ignore[arg-type]
+        status=status,
         cause=cause,
         steps_done=0,
         lr_peak=0.0,

@@ -25,8 +25,8 @@ from lars_sweep.spec.trainer import Signal
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.asked import known_queue
 from lars_sweep.study.plan import load_plan
+from lars_sweep.worker.noop import NoopTrainer
 from lars_sweep.worker.order import WorkOrder
-from lars_sweep.worker.trainers import NoopTrainer
 from lars_sweep.worker.worker import WorkerProcess
 
 

@@ -34,7 +34,6 @@ def row_of(
     evaluations: Sequence[Evaluation],
     trial: TrialSpec = TRIAL,
     status: str = "ok",
-    failure: str | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
     values: dict[str, Any] = {
@@ -43,7 +42,7 @@ def row_of(
     }  # fmt: skip
     queued = QueuedTrial(trial.trial_id, "stratum", 4, {"base_lr": 0.1}, 0)
     result = TrialResult(**(values | changes))
-    outcome = make_outcome(queued, trial, result, EFFORT, PROVENANCE, failure=failure)
+    outcome = make_outcome(queued, trial, result, EFFORT, PROVENANCE)
     to_tables([outcome])  # fits the schema
     return dict(outcome.row)
 
@@ -134,7 +133,7 @@ def test_a_pruned_trial_has_no_accuracy_but_what_it_had_reached() -> None:
 
 
 def test_a_failed_trial_says_what_failed_and_nothing_else() -> None:
-    row = row_of([], failure="RuntimeError: out of memory", steps_done=0)
+    row = row_of([], status="failed", cause="RuntimeError: out of memory", steps_done=0)
     assert (row["status"], row["cause"]) == ("failed", "RuntimeError: out of memory")
     for name in ("accuracy", "accuracy_val", "accuracy_tail", "accuracy_at_stop", "train_loss"):
         assert row[name] is None
