@@ -9,7 +9,7 @@ import io
 import json
 import time
 import tokenize
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def main(
     run: Callable[[str, int], dict[str, object]],
     modules: Collection[str],
     script: str,
-    repetitions: Mapping[str, int] | None = None,
+    repetitions: int = REPETITIONS,
 ) -> None:
     """Run all scenarios and write ``analysis/results/coverage/<suite>.json``.
 
@@ -96,10 +96,10 @@ def main(
         run: makes a scenario's entry from its name and the number of repetitions.
         modules: the modules of lars_sweep.fit whose code the results depend on.
         script: the file that defines ``run``.
-        repetitions: full length of each scenario, `REPETITIONS` where it is not stated.
+        repetitions: full length of a scenario.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("--repetitions", type=int, default=None)
+    parser.add_argument("--repetitions", type=int, default=repetitions)
     parser.add_argument("--only", nargs="*", choices=list(scenarios), default=list(scenarios))
     options = parser.parse_args()
     report = {
@@ -112,10 +112,9 @@ def main(
     found = _computed(file, report["code_version"])
     for name in options.only:
         start = time.perf_counter()
-        full = (repetitions or {}).get(name, REPETITIONS)
-        entry = run(name, options.repetitions or full)
+        entry = run(name, options.repetitions)
         print(f"{name}: {time.perf_counter() - start:.0f} s\n{json.dumps(entry)}", flush=True)
-        if options.repetitions is not None:
+        if options.repetitions != repetitions:
             continue
         found[name] = entry
         ordered = {known: found[known] for known in scenarios if known in found}
