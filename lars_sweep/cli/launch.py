@@ -19,8 +19,9 @@ from lars_sweep.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from lars_sweep.cluster.profile import Profile as Site
     from lars_sweep.rundir.launches import Launch
     from lars_sweep.rundir.layout import RunDir
     from lars_sweep.spec.trial import TrialSpec
@@ -48,9 +49,15 @@ def launch(
 
     Repeating the command is safe: it joins the run and starts only the workers that are missing.
     """
-    from lars_sweep.cli.sweeps import plan_of, refuse_over_budget, smoke_trials_of
+    from lars_sweep.cli.sweeps import (
+        image_size_of,
+        plan_of,
+        refuse_over_budget,
+        smoke_trials_of,
+    )
     from lars_sweep.cli.talk import plural, say
     from lars_sweep.cluster.loading import load_profile
+    from lars_sweep.dispatch.notes import SIMULATED
     from lars_sweep.errors import SpecError
     from lars_sweep.rundir.layout import create_run
     from lars_sweep.study.cost import example_trials, plan_cost
@@ -62,25 +69,26 @@ def launch(
     if smoke:
         _smoke(smoke_trials_of(sweep, set_ or (), data_dir), data_dir)
         return
-    load_profile(profile)  # its problems come before anything is made
+    chosen = load_profile(profile)  # its problems come before anything is made
     made = plan_of(sweep, set_ or (), data_dir, simulated=simulate)
     cost = plan_cost(made, example_trials(made))
     refuse_over_budget(made, cost)
     label = f"SIMULATED-{made.spec.name}" if simulate else made.spec.name
     path = run_dir or Path("runs") / label
     if dry_run:
-        _preview(path, profile, workers, example_trials(made))
+        size = image_size_of(made, data_dir, simulated=simulate)
+        _preview(path, chosen, workers, example_trials(made), size)
         return
     content = plan_content(made, trainer="analytic" if simulate else trainer)
     run = create_run(path, content | {"sweep": label})
     snapshot(run, made.model_sources)
     if simulate:
-        say("SIMULATED: nothing is trained, every number comes from a stated surface")
+        say(SIMULATED)
     say(
         f"run {run.path}: {plural(cost.trials, 'trial')} in "
         f"{len(cost.strata)} strata, {cost.images:,} images"
     )
-    _start(run, profile, workers, data_dir)
+    _start(run, profile, workers, data_dir, chosen)
     if wait:
         _wait_and_report(run)
 
@@ -122,28 +130,28 @@ def resume(
 
 def _preview(
     path: Path,
-    profile: str,
+    chosen: "Site",
     workers: int | None,
     trials: "dict[str, list[TrialSpec]]",
+    image_size: int,
 ) -> None:
     from lars_sweep.cli.talk import plural, print_table, say
-    from lars_sweep.cluster.layout import worker_limit
-    from lars_sweep.cluster.loading import load_profile
+    from lars_sweep.cluster.layout import gpus_here, worker_limit
     from lars_sweep.dispatch.preview import layouts, sbatch_text
 
-    chosen = load_profile(profile)
     print_table(
         ("stratum", "batch", "nodes", "ranks/node", "micro", "accum", "idle"),
         [
             (x.stratum, x.global_batch, x.nodes, x.ranks_per_node, x.micro_batch, x.accumulation,
              x.idle_ranks)
-            for x in layouts(chosen, trials)
+            for x in layouts(chosen, trials, image_size=image_size)
         ],
     )  # fmt: skip
     count = min(sum(map(len, trials.values())), workers or worker_limit(chosen))
     if chosen.executor == "slurm":
         print(sbatch_text(path.resolve(), chosen, count))
-    say(f"nothing was submitted; without --dry-run it would be {plural(count, 'worker')}")
+    place = _gpus(gpus_here(chosen)[:count])
+    say(f"nothing was submitted; without --dry-run it would be {plural(count, 'worker')}{place}")
 
 
 def _smoke(trials: "Iterable[TrialSpec]", data_dir: Path | None) -> None:
@@ -163,7 +171,14 @@ def _smoke(trials: "Iterable[TrialSpec]", data_dir: Path | None) -> None:
     )  # fmt: skip
 
 
-def _start(run: "RunDir", profile: str, workers: int | None, data_dir: Path | None) -> None:
+def _start(
+    run: "RunDir",
+    profile: str,
+    workers: int | None,
+    data_dir: Path | None,
+    chosen: "Site | None" = None,
+) -> None:
+    """Bring the run's workers up to their number; ``chosen`` is what the profile holds, if read."""
     from lars_sweep.cli.sweeps import import_path
     from lars_sweep.cli.talk import plural, say
     from lars_sweep.cluster.layout import worker_limit
@@ -183,7 +198,7 @@ def _start(run: "RunDir", profile: str, workers: int | None, data_dir: Path | No
     if left == 0:
         say(f"all {status.trials:,} trials are finished: `lars-sweep report {run.path}`")
         return
-    chosen = load_profile(profile)
+    chosen = chosen or load_profile(profile)
     launched = submit_workers(
         run,
         chosen,
@@ -195,8 +210,15 @@ def _start(run: "RunDir", profile: str, workers: int | None, data_dir: Path | No
     if launched is None:
         say("enough workers are at it already")
     else:
-        say(f"started {plural(launched.workers, 'worker')} ({chosen.name})")
+        place = _gpus(launched.gpus)
+        say(f"started {plural(launched.workers, 'worker')} ({chosen.name}){place}")
     say(f"watch it: `lars-sweep status {run.path}`")
+
+
+def _gpus(gpus: "Sequence[str]") -> str:
+    """As in `` on GPUs 0, 1``; empty for none."""
+    named = list(dict.fromkeys(gpus))
+    return f" on GPU{'s' if len(named) > 1 else ''} {', '.join(named)}" if named else ""
 
 
 def _data_dir(given: Path | None, last: "Launch | None") -> Path | None:

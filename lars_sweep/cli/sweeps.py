@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lars_sweep.errors import LarsSweepError, SpecError
+from lars_sweep.errors import SpecError
 
 if TYPE_CHECKING:
     from lars_sweep.spec.strata import DataFacts
@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 
 PLENTY = 1 << 22
 """Training samples that no sweep's batch exceeds."""
-
-
-TRAIN_SAMPLES = {
-    "imagenet": 1_281_167, "cifar10": 50_000, "cifar100": 50_000, "fashion-mnist": 60_000,
+PUBLISHED = {
+    "imagenet": (1_281_167, 256), "cifar10": (50_000, 32), "cifar100": (50_000, 32),
+    "fashion-mnist": (60_000, 28),
 }  # fmt: skip
-"""Published sizes of what has to be fetched: a simulation needs no files."""
+"""Training samples and side of the images of what has to be fetched: to simulate needs no files."""
 
 
 def find_sweep(path: Path) -> Path:
@@ -75,8 +74,8 @@ def _loaded(
 
     use_import_path()
     spec = load_sweep(find_sweep(path), overrides)
-    if simulated and spec.data.name in TRAIN_SAMPLES:
-        size = TRAIN_SAMPLES[spec.data.name]
+    if simulated and spec.data.name in PUBLISHED:
+        size, _ = PUBLISHED[spec.data.name]
         return spec, DataFacts(content_id="SIMULATED", train_samples=size)
     info = describe_dataset(spec.data.name, data_dir)
     content_id = f"SIMULATED {info.content_id}" if simulated else info.content_id
@@ -119,6 +118,8 @@ def refuse_over_budget(plan: Plan, cost: Cost) -> None:
     Raises:
         LarsSweepError: it does; the message says by how much and what to change.
     """
+    from lars_sweep.spec.budget import over_budget
+
     budget = plan.spec.budget
     limits = (
         ("trials", cost.trials, budget.trials),
@@ -126,7 +127,14 @@ def refuse_over_budget(plan: Plan, cost: Cost) -> None:
     )
     for name, value, limit in limits:
         if value is not None and limit is not None and value > limit:
-            raise LarsSweepError(
-                f"over budget: the plan needs {value:,.6g} {name.replace('_', '-')}, budget.{name} "
-                f"allows {limit:,.6g}: shrink the sweep or raise it (--set budget.{name}=…)"
-            )
+            raise over_budget(name, value, limit)
+
+
+def image_size_of(plan: Plan, data_dir: Path | None, *, simulated: bool) -> int:
+    """Side of the data set's images, pixels; a simulation does without their files."""
+    from lars_sweep.data import describe_dataset
+
+    name = plan.spec.data.name
+    if simulated and name in PUBLISHED:
+        return PUBLISHED[name][1]
+    return describe_dataset(name, data_dir).image_size

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
+from lars_sweep.cluster.devices import local_gpus
 from lars_sweep.cluster.profile import Profile
 
 SLURM_WORKERS = 8
@@ -34,8 +35,11 @@ class WorkerLayout:
 def worker_layout(profile: Profile) -> WorkerLayout:
     """The layout of every job of a profile."""
     job, sharing = profile.job, profile.workers_per_gpu
-    tasks = job.gpus_per_node * sharing or job.tasks_per_node or 1
-    worlds = tasks if sharing > 1 else 1
+    gpus, in_one_job = job.gpus_per_node, sharing
+    if profile.executor == "local":  # each worker is a process, and a job, of its own
+        gpus, in_one_job = min(1, len(gpus_here(profile))), 1
+    tasks = gpus * in_one_job or job.tasks_per_node or 1
+    worlds = tasks if in_one_job > 1 else 1
     ranks = job.nodes * tasks // worlds
     cpus = job.cpus_per_task
     if job.cpus_per_gpu is not None:
@@ -43,13 +47,13 @@ def worker_layout(profile: Profile) -> WorkerLayout:
     return WorkerLayout(
         nodes=job.nodes,
         tasks_per_node=tasks,
-        gpus_per_node=job.gpus_per_node,
+        gpus_per_node=gpus,
         worlds=worlds,
         ranks=ranks,
         devices=ranks / sharing,
         cpus_per_task=cpus,
         threads=profile.threads or cpus or _spare_cores(profile, tasks),
-        backend=profile.communication.backend or ("nccl" if job.gpus_per_node else "gloo"),
+        backend=profile.communication.backend or ("nccl" if gpus else "gloo"),
     )
 
 
@@ -59,10 +63,15 @@ def worker_limit(profile: Profile) -> int:
         return profile.workers
     if profile.executor == "slurm":
         return SLURM_WORKERS
-    if profile.job.gpus_per_node:
-        return profile.workers_per_gpu
+    if gpus := gpus_here(profile):
+        return len(gpus) * profile.workers_per_gpu
     ranks = profile.job.tasks_per_node or 1
     return max(1, _cores() // (ranks * (profile.threads or 1)))
+
+
+def gpus_here(profile: Profile) -> tuple[str, ...]:
+    """The CUDA devices that local workers share out, one each; none: they train on the CPU."""
+    return () if profile.executor != "local" or profile.on_cpu else local_gpus()
 
 
 def _spare_cores(profile: Profile, tasks: int) -> int:

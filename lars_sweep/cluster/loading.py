@@ -168,6 +168,9 @@ def _local(profile: Profile) -> Iterator[Finding]:
     for name in sorted(job.model_fields_set):
         if name not in ("gpus_per_node", "tasks_per_node", "time_limit_min"):
             yield ("job", name), shown(getattr(job, name)), only
+    if job.gpus_per_node > 1:
+        given = shown(job.gpus_per_node)
+        yield ("job", "gpus_per_node"), given, "0 or 1: a local worker is one process on one GPU"
     if profile.limits != LimitsSection():
         yield ("limits",), "a table", only
     if profile.sbatch:

@@ -38,7 +38,8 @@ class JobSection(Section):
     nodes: PositiveInt = 1
     """Nodes of one worker; all its GPUs train one trial at a time, data-parallel."""
     gpus_per_node: Count = 0
-    """0: train on the CPU."""
+    """0: train on the CPU. Locally, unless set, each worker gets one of this machine's CUDA devices
+    for itself, if there are any."""
     gpu_type: Text | None = None
     """As the site names it, as in ``"h100"``. Default: any."""
     tasks_per_node: PositiveInt | None = None
@@ -167,3 +168,8 @@ class Profile(Section):
     sbatch: dict[str, bool | int | str] = Field(default_factory=dict)
     """Any other long option of sbatch: ``reservation = "maintenance-free"``; ``true`` for options
     without a value."""
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the file itself says so: the default leaves it to the machine."""
+        return "gpus_per_node" in self.job.model_fields_set and not self.job.gpus_per_node

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from lars_sweep.cluster.devices import local_gpus
 from lars_sweep.data import describe_dataset
 from lars_sweep.errors import LarsSweepError
 from lars_sweep.rundir import publish
@@ -39,6 +40,7 @@ def check_all(directory: Path, data_dir: Path | None) -> list[Check]:
     return [
         Check(name="python", ok=sys.version_info >= (3, 11), found=sys.version.split()[0]),
         *_libraries(),
+        _gpus(),
         _file_system(directory),
         _space(directory),
         *_data(data_dir),
@@ -51,6 +53,11 @@ def _libraries() -> Iterator[Check]:
             yield Check(name=name, ok=True, found=version(name))
         except PackageNotFoundError:
             yield Check(name=name, ok=False, found="absent", advice=f"pip install {name}")
+
+
+def _gpus() -> Check:
+    found = ", ".join(local_gpus()) or "none that torch can use: local workers train on the CPU"
+    return Check(name="GPUs", ok=True, found=found, needed=False)
 
 
 def _file_system(directory: Path) -> Check:

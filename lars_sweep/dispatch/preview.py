@@ -9,10 +9,8 @@ from pathlib import Path
 from lars_sweep.cluster.layout import WorkerLayout, worker_layout
 from lars_sweep.cluster.profile import Profile
 from lars_sweep.dispatch.slurm import WorkerExecutor, tasks_per_worker
+from lars_sweep.spec.micro_batch import first_micro_batch
 from lars_sweep.spec.trial import TrialSpec
-
-CUDA_SAMPLES, CPU_SAMPLES = 8192, 1024
-"""Most samples of a forward pass that a trainer begins with; halved if memory runs out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,21 +32,28 @@ class StratumLayout:
         return asdict(self)
 
 
-def layouts(profile: Profile, trials: Mapping[str, Iterable[TrialSpec]]) -> list[StratumLayout]:
-    """One line per stratum and batch."""
+def layouts(
+    profile: Profile, trials: Mapping[str, Iterable[TrialSpec]], *, image_size: int
+) -> list[StratumLayout]:
+    """One line per stratum and batch.
+
+    Args:
+        profile: where they run.
+        trials: of each stratum.
+        image_size: side of the data set's images, pixels.
+    """
     layout = worker_layout(profile)
+    most = first_micro_batch(cuda=layout.gpus_per_node > 0, image_size=image_size)
     found = {
-        (name, trial.global_batch, trial.bn_batch): _layout(name, trial, layout)
+        (name, trial.global_batch, trial.bn_batch): _layout(name, trial, layout, most)
         for name, group in trials.items()
         for trial in group
     }
     return list(found.values())
 
 
-def _layout(name: str, trial: TrialSpec, layout: WorkerLayout) -> StratumLayout:
-    atoms, most = trial.global_batch // trial.bn_batch, CPU_SAMPLES
-    if layout.gpus_per_node:
-        most = CUDA_SAMPLES
+def _layout(name: str, trial: TrialSpec, layout: WorkerLayout, most: int) -> StratumLayout:
+    atoms = trial.global_batch // trial.bn_batch
     share = -(-atoms // layout.ranks)  # of the rank that has most
     at_once = min(share, max(1, most // trial.bn_batch))
     return StratumLayout(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lars_sweep.cluster.layout import worker_layout
+from lars_sweep.cluster.layout import gpus_here, worker_layout
 from lars_sweep.cluster.profile import Profile
-from lars_sweep.dispatch.alive import present_workers
+from lars_sweep.dispatch.alive import is_controller, present_workers
 from lars_sweep.dispatch.entry import run_worker
 from lars_sweep.dispatch.local import DetachedLocalExecutor
 from lars_sweep.dispatch.slurm import recover, submit_arrays
@@ -72,7 +73,8 @@ def submit_workers(
         return None
     order = work_order(run, profile, data_dir=data_dir, import_path=import_path)
     if profile.executor == "local":
-        job_ids = tuple(_submit(run, profile, order, launch.workers))
+        launch = replace(launch, gpus=free_gpus(run, profile, launch.workers))
+        job_ids = tuple(_submit(run, profile, order, launch))
         return record_jobs(run, replace(launch, job_ids=job_ids, through=True))
     canary = profile.canary and not verdict_is_good(run)
     return submit_arrays(
@@ -145,25 +147,45 @@ def _reported(run: RunDir, launch: Launch) -> int:
     return sum(worker.started_at > launch.at for worker in workers.read_workers(run.workers))
 
 
-def _submit(run: RunDir, profile: Profile, order: WorkOrder, count: int) -> list[str]:
+def free_gpus(run: RunDir, profile: Profile, count: int) -> tuple[str, ...]:
+    """A CUDA device for each of so many new local workers: those that fewest of the run have."""
+    used = Counter(
+        gpu
+        for launch in read_launches(run)
+        for job_id, gpu in zip(launch.job_ids, launch.gpus, strict=False)
+        if is_controller(job_id)
+    )
+    gpus, chosen = gpus_here(profile), []
+    for _ in range(count if gpus else 0):
+        chosen.append(min(gpus, key=lambda gpu: used[gpu]))
+        used[chosen[-1]] += 1
+    return tuple(chosen)
+
+
+def _submit(run: RunDir, profile: Profile, order: WorkOrder, launch: Launch) -> list[str]:
     executor = DetachedLocalExecutor(folder=run.logs)
     executor.update_parameters(timeout_min=profile.job.time_limit_min, signal_delay_s=30)
+    devices: Sequence[str | None] = launch.gpus or [None] * launch.workers
+    if profile.on_cpu:
+        devices = [""] * launch.workers
+    jobs: list[Any] = []
     try:
-        with _environment(order.threads):
-            jobs: list[Any] = [executor.submit(run_worker, order) for _ in range(count)]
+        for device in devices:
+            with _environment(order.threads, device):
+                jobs.append(executor.submit(run_worker, order))
     except OSError as error:
         raise LaunchError(f"cannot start local workers: {error}") from error
     return [job.job_id for job in jobs]
 
 
 @contextlib.contextmanager
-def _environment(threads: int | None) -> Iterator[None]:
-    """BLAS and OpenMP read their thread counts before any code of ours runs."""
-    if threads is None:
-        yield
-        return
+def _environment(threads: int | None, device: str | None) -> Iterator[None]:
+    """BLAS, OpenMP and CUDA read their variables before any code of ours runs."""
+    variables = {"CUDA_VISIBLE_DEVICES": device}
+    if threads is not None:
+        variables |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     before = dict(os.environ)
-    os.environ.update(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
+    os.environ.update({name: value for name, value in variables.items() if value is not None})
     try:
         yield
     finally:

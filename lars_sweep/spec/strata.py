@@ -9,6 +9,7 @@ from typing import Any
 
 from lars_sweep.errors import Problem
 from lars_sweep.spec.axes import Choices, Dimension, depends_on, resolve
+from lars_sweep.spec.budget import refuse_far_over_budget
 from lars_sweep.spec.fields import FIELDS, ScienceField, is_user_object
 from lars_sweep.spec.sweep import SweepSpec
 from lars_sweep.spec.trial import TrialSpec
@@ -121,6 +122,7 @@ def build_strata(
 
     Raises:
         SpecError: trials that cannot exist with these data, and points that are the same trial.
+        LarsSweepError: trials that are many more than the budget allows.
     """
     context = _Context(spec, facts, model_sources or {})
     fields = [FIELDS[name] for name in spec.axes]
@@ -129,8 +131,17 @@ def build_strata(
     strata = tuple(
         _stratum(values, others, context) for values in assignments(separating, spec.axes, {})
     )
+    refuse_far_over_budget(spec, itertools.chain.from_iterable(map(_points, strata)))
     raise_if_any(_problems(spec, strata))
     return strata
+
+
+def _points(stratum: Stratum) -> Iterator[Point]:
+    """As many as the stratum has: those of a grid, or empty ones for what a sampler is to draw."""
+    strategy = stratum._context.spec.strategy
+    return (
+        stratum.grid() if strategy.kind == "grid" else itertools.repeat({}, strategy.n_points or 0)
+    )
 
 
 def _stratum(values: dict[str, Any], others: list[ScienceField], context: _Context) -> Stratum:

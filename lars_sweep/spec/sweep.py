@@ -155,11 +155,16 @@ class SeedsSection(Section):
         return self
 
     @property
+    def number(self) -> int:
+        """How many seeds every point has."""
+        if self.list is not None:
+            return len(self.list)
+        return 3 if self.count is None else self.count
+
+    @property
     def values(self) -> tuple[int, ...]:
         """The seeds of every point."""
-        if self.list is not None:
-            return self.list
-        return tuple(range(3 if self.count is None else self.count))
+        return tuple(range(self.number)) if self.list is None else self.list
 
 
 class BudgetSection(Section):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from lars_sweep.errors import LarsSweepError, TrainError
+from lars_sweep.spec.micro_batch import first_micro_batch
 from lars_sweep.spec.trainer import Control, Hardware, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec, trial_from_json, trial_to_json
 from lars_sweep.train.fitting import FittingSamples
@@ -22,10 +23,6 @@ from lars_sweep.train.run import Follower, RunOptions, TrialRun
 from lars_sweep.train.world import World
 
 _log = logging.getLogger(__name__)
-_CPU_SAMPLES = 1024
-_CPU_PIXELS = 2**20
-"""Of one micro-batch: 1,024 images of 32 × 32, 16 of 256 × 256."""
-_CUDA_SAMPLES = 8192
 
 
 def _go_on() -> Signal:
@@ -173,10 +170,10 @@ class TorchTrainer:
         return self._datasets[dataset]
 
     def _options(self, trial: TrialSpec, image_size: int) -> RunOptions:
-        samples = self._micro_batch or _CUDA_SAMPLES
-        if self._micro_batch is None and self._device.type == "cpu":
-            # No error tells that a host is out of memory: stay far below, in number of pixels.
-            samples = max(1, min(_CPU_SAMPLES, _CPU_PIXELS // image_size**2))
+        samples = self._micro_batch
+        if samples is None:
+            cuda = self._device.type == "cuda"
+            samples = first_micro_batch(cuda=cuda, image_size=image_size)
         return RunOptions(
             device=self._device,
             dtype=self._dtype,

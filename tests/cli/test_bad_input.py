@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from clikit import Here, lars_sweep
-from runkit import GRID, StopsAt, make_run, worker_of, write_sweep
+from runkit import GRID, StopsAt, make_run, sampled, worker_of, write_sweep
 
 from lars_sweep.outcomes.loose import loose_ids
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.spec.strata import Stratum
 
 FILE = [
     ("unknown key", "epochs = 2", "epochs = 2\nepoch = 3", r":17: space\.epoch: got unknown key"),
@@ -110,6 +111,33 @@ def test_a_budget_is_kept(cli: Here, tmp_path: Path) -> None:
             "sweep or raise it (--set budget.trials=…)"
         )
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "trials"),
+    [
+        ("seeds.count=1000000000", "6,000,000,000"),
+        ("space.base_lr={log = [0.001, 10], points = 20000}", "80,000"),
+    ],
+)
+def test_a_plan_far_over_its_budget_is_counted_and_not_made(
+    cli: Here, tmp_path: Path, override: str, trials: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(*_: object) -> None:
+        raise AssertionError("a trial was made")
+
+    monkeypatch.setattr(Stratum, "trial", resolve)
+    sweep = write_sweep(tmp_path, GRID + "[budget]\ntrials = 10\n")
+    done = cli("plan", sweep, "--set", override)
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith(f"error: over budget: the plan needs {trials} trials, budget.trials")
+
+
+def test_the_sampled_points_of_a_plan_are_counted_too(cli: Here, tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path, sampled("tpe", 10**9, seeds=2) + "[budget]\ntrials = 10\n")
+    done = cli("plan", sweep)
+    assert done.status == 1
+    assert "the plan needs at least 2,000,000 trials, budget.trials allows 10" in done.err
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from clikit import Here, lars_sweep
 from runkit import GRID, CurveTrainer, StopsAt, finish, make_run, sampled, worker_of, write_sweep
 
+from lars_sweep.cluster import layout as layout_module
 from lars_sweep.cluster.loading import reference
 from lars_sweep.dispatch.status import run_status
 from lars_sweep.rundir.launches import Launch, record_intent
@@ -153,6 +154,19 @@ def test_status_counts_every_ending(cli: Here, tmp_path: Path) -> None:
     head, line, *_ = (line.split() for line in cli("status", run.path).out.splitlines())
     assert head[1:] == ["trials", "ok", "div", "failed", "best", "val", "%"]
     assert line[1:] == ["4", "2", "1", "1", "60.00"]
+
+
+def test_a_dry_run_says_how_many_workers_fit(
+    cli: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout_module, "local_gpus", lambda: ("0", "3"))
+    monkeypatch.chdir(tmp_path)
+    sweep = write_sweep(tmp_path)
+    said = "nothing was submitted; without --dry-run it would be"
+    assert cli("launch", sweep, "--dry-run").err == f"{said} 2 workers on GPUs 0, 3\n"
+    one = cli("launch", sweep, "--dry-run", "--workers", "1")
+    assert one.err == f"{said} 1 worker on GPU 0\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.toml"]
 
 
 def test_cancelling_a_run_without_workers(cli: Here, run: RunDir) -> None:

@@ -206,15 +206,49 @@ def test_workers_that_share_gpus_are_worlds_of_one_rank(tmp_path: Path) -> None:
         ("", 12, 1),
         ("workers = 99", 99, 1),
         ("[job]\ntasks_per_node = 2", 6, 1),
-        ("[job]\ngpus_per_node = 2", 1, 6),
     ],
 )
 def test_a_local_profile_fits_the_machine(
     text: str, workers: int, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layout_module, "_cores", lambda: 12)
+    monkeypatch.setattr(layout_module, "local_gpus", lambda: ())
     profile = load_profile(write(tmp_path, f'executor = "local"\n{text}'))
     assert (worker_limit(profile), worker_layout(profile).threads) == (workers, threads)
+
+
+@pytest.mark.parametrize(
+    ("text", "workers", "threads", "gpus", "devices"),
+    [
+        ("", 2, 6, 1, 1.0),
+        ("threads = 2", 2, 2, 1, 1.0),
+        ("workers = 3", 3, 4, 1, 1.0),
+        ("workers_per_gpu = 3\n[job]\ngpus_per_node = 1", 6, 2, 1, 1 / 3),
+        ("[job]\ngpus_per_node = 0", 12, 1, 0, 1.0),
+    ],
+)
+def test_local_workers_share_out_the_gpus_of_the_machine(
+    text: str,
+    workers: int,
+    threads: int,
+    gpus: int,
+    devices: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(layout_module, "_cores", lambda: 12)
+    monkeypatch.setattr(layout_module, "local_gpus", lambda: ("0", "3"))
+    profile = load_profile(write(tmp_path, f'executor = "local"\n{text}'))
+    layout = worker_layout(profile)
+    assert (worker_limit(profile), layout.threads) == (workers, threads)
+    assert (layout.gpus_per_node, layout.devices, layout.ranks) == (gpus, devices, 1)
+    slurm = load_profile(write(tmp_path, 'executor = "slurm"'))
+    assert worker_layout(slurm).gpus_per_node == 0
+
+
+def test_a_local_worker_has_one_gpu_at_most(tmp_path: Path) -> None:
+    (said,) = complaints(tmp_path, 'executor = "local"\n[job]\ngpus_per_node = 2')
+    assert said == "job.gpus_per_node: 2: 0 or 1: a local worker is one process on one GPU"
 
 
 def test_cores_are_those_this_process_may_use() -> None:

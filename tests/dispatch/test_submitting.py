@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from runkit import finish, in_parallel, make_run, until
 
+from lars_sweep.cluster import layout as layout_module
 from lars_sweep.cluster.loading import load_profile
+from lars_sweep.cluster.profile import JobSection, Profile
 from lars_sweep.dispatch.status import run_status
 from lars_sweep.dispatch.stop import cancel
 from lars_sweep.dispatch.submit import submit_workers
@@ -170,3 +172,35 @@ def test_a_launch_remembers_where_its_data_lie(run: RunDir, tmp_path: Path) -> N
     assert launch is not None
     assert (launch.data_dir, launch.profile) == (str(tmp_path), "local")
     until(lambda: run_status(run).finished == 12 and not run_status(run).workers_alive)
+
+
+def _environment_of(pid: int) -> dict[str, str]:
+    text = Path(f"/proc/{pid}/environ").read_text()
+    return dict(line.split("=", 1) for line in text.split("\0") if "=" in line)
+
+
+def _submit_beside_gpus(path: Path, wanted: int, profile: Profile) -> tuple[str, ...] | None:
+    """Submit in a process of its own, on a machine that seems to have two devices."""
+    layout_module.local_gpus = lambda: ("0", "3")  # type: ignore[assignment]
+    launched = submit_workers(open_run(path), profile, wanted=wanted)
+    return launched.gpus if launched else None
+
+
+def test_each_local_worker_has_a_gpu_of_its_own(long: RunDir) -> None:
+    profile = load_profile("local")
+    assert in_parallel(_submit_beside_gpus, [(long.path, 1, profile)]) == [("0",)]
+    more = in_parallel(_submit_beside_gpus, [(long.path, 4, profile)])
+    assert more == [("3", "0", "3")], "those that fewest have"
+    until(lambda: run_status(long).workers_alive == 4)
+    devices = [
+        _environment_of(worker.pid)["CUDA_VISIBLE_DEVICES"] for worker in read_workers(long.workers)
+    ]
+    assert sorted(devices) == ["0", "0", "3", "3"]
+
+
+def test_a_profile_that_says_cpu_shows_its_workers_no_gpu(long: RunDir) -> None:
+    profile = Profile(name="x", executor="local", threads=1, job=JobSection(gpus_per_node=0))
+    assert in_parallel(_submit_beside_gpus, [(long.path, 1, profile)]) == [()]
+    until(lambda: run_status(long).workers_alive == 1)
+    (worker,) = read_workers(long.workers)
+    assert _environment_of(worker.pid)["CUDA_VISIBLE_DEVICES"] == ""
