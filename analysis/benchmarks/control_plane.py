@@ -1,6 +1,6 @@
 """The control plane with the no-op trainer: what a trial costs that computes nothing.
 
-    python analysis/benchmarks/control_plane.py [--trials 5000] [--workers 8] [--rounds 3] [--out F]
+    python analysis/benchmarks/control_plane.py [--trials 5000] [--workers 8] [--rounds 3] [--quick]
 
 Eight worker processes take, record and seal 5,000 trials of a grid and of a random search, on a
 machine that has fewer cores than workers; three rounds of each, taken together: one round's medians
@@ -12,13 +12,11 @@ them. Ends with status 1 if a number exceeds its limit.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import math
 import multiprocessing
 import os
-import platform
 import resource
 import signal
 import statistics
@@ -32,6 +30,8 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
+from measuring import arguments, at_most, finish, machine, since
+
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir.layout import RunDir, create_run, open_run
 from lars_sweep.rundir.workers import read_workers
@@ -43,7 +43,6 @@ from lars_sweep.study.plan import make_plan, plan_content
 from lars_sweep.worker.noop import NoopTrainer
 from lars_sweep.worker.worker import WorkerProcess
 
-RESULT = Path(__file__).parent / "results" / "control_plane.json"
 FACTS = DataFacts(content_id="benchmark", train_samples=1536)
 STRATA = 5
 EDGE = 500
@@ -231,10 +230,6 @@ def wait_for(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def since(begin: float) -> float:
-    return round(time.perf_counter() - begin, 3)
-
-
 def report_tables(run: RunDir) -> float:
     """Seconds from the run directory to the tables of the report."""
     from lars_sweep.report.observations import observe
@@ -262,33 +257,6 @@ LIMITS = {
 }
 
 
-def exceeded(results: dict[str, Any], where: str = "") -> list[str]:
-    """Every number above its limit."""
-    found = []
-    for name, value in results.items():
-        if isinstance(value, dict):
-            found += exceeded(value, f"{where}{name}.")
-        elif name in LIMITS and value > LIMITS[name]:
-            found.append(f"{where}{name}: {value} > {LIMITS[name]}")
-    return found
-
-
-def machine() -> dict[str, Any]:
-    return {
-        "cpu": next(
-            (
-                line.partition(":")[2].strip()
-                for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")
-            ),
-            platform.machine(),
-        ),
-        "cores": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-    }
-
-
 def measure(directory: Path, trials: int, workers: int, rounds: int) -> dict[str, Any]:
     results: dict[str, Any] = {"machine": machine(), "workers": workers}
     results["help_s"] = timed("--help")
@@ -307,20 +275,16 @@ def measure(directory: Path, trials: int, workers: int, rounds: int) -> dict[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=5000)
+    parser = arguments(__doc__)
+    parser.add_argument("--trials", type=int, help="of each run [default: 5000; quick: 600]")
     parser.add_argument("--workers", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--rounds", type=int, help="[default: 3; quick: 1]")
     options = parser.parse_args()
+    trials = options.trials or (600 if options.quick else 5000)
+    rounds = options.rounds or (1 if options.quick else 3)
     with tempfile.TemporaryDirectory() as directory:
-        results = measure(Path(directory), options.trials, options.workers, options.rounds)
-    results["limits"] = LIMITS
-    results["exceeded"] = exceeded(results)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=2) + "\n")
-    print(json.dumps(results, indent=2))
-    sys.exit(bool(results["exceeded"]))
+        results = measure(Path(directory), trials, options.workers, rounds)
+    finish(options, __file__, results, list(at_most(results, LIMITS)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the benchmark scripts share: interleaved timing, ratios of one run, limits, the result file.
 
-A script ends with status 1 if a number is beyond its limit; the result file says which.
+A script ends with status 1 if a number is beyond its limit; the result file says which. Torch loads
+only where it is timed: worker processes of the control plane measure their own memory.
 """
 
 from __future__ import annotations
@@ -14,32 +15,36 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 RESULTS = Path(__file__).parent / "results"
 Step = Callable[[], object]
 
 
-def arguments(doc: str | None, *, seconds: float) -> argparse.ArgumentParser:
-    """``--seconds`` of measuring in all, ``--quick``, ``--threads`` and ``--out``."""
+def arguments(doc: str | None, *, seconds: float | None = None) -> argparse.ArgumentParser:
+    """``--quick`` and ``--out``; with ``seconds``, in all, ``--seconds`` and ``--threads`` too."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=seconds, help="time to measure, in all")
+    if seconds is not None:
+        parser.add_argument("--seconds", type=float, default=seconds, help="time to measure in all")
+        parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--quick", action="store_true", help="show that it works; no result file")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, help="result file [default: results/SCRIPT.json]")
     return parser
 
 
 def begin(options: argparse.Namespace) -> torch.device:
     """Set the threads; the CUDA device if there is one, else the CPU."""
+    import torch
+
     torch.set_num_threads(options.threads)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -65,23 +70,41 @@ class Limit:
         return self.at_least <= self.value <= self.at_most
 
 
+def at_most(results: Mapping[str, Any], limits: Mapping[str, float]) -> Iterator[Limit]:
+    """A limit for each number of a nested result whose own name has a bound."""
+    for name, value in results.items():
+        if isinstance(value, dict):
+            for limit in at_most(value, limits):
+                yield replace(limit, name=f"{name}.{limit.name}")
+        elif name in limits:
+            yield Limit(name, value, limits[name])
+
+
+def machine() -> dict[str, Any]:
+    """Processor, load and Python: the head of a result that no tensor is in."""
+    return {
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "load_average_at_start": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+    }
+
+
 def surroundings(device: torch.device, packages: Sequence[str] = ("torch", "numpy")) -> Any:
     """Device, load and versions: the head of a result."""
+    import torch
+
     found = {}
     for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = None
-    machine = {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load_average_at_start": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "versions": found,
-    }
-    return {"machine": machine}
+    here = machine()
+    cpu = here.pop("cpu")
+    device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
+    threads = torch.get_num_threads()
+    return {"machine": {"device": device_name, "threads": threads, **here, "versions": found}}
 
 
 def _processor() -> str:
@@ -119,6 +142,8 @@ def interleaved(
 
 def timed(step: Step, device: torch.device) -> tuple[float, float]:
     """Wall-clock and CPU milliseconds of one step, the device's work included."""
+    import torch
+
     synchronise = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
     synchronise()
     wall, cpu = time.perf_counter(), time.process_time()
@@ -144,6 +169,11 @@ def compared(times: dict[str, dict[str, list[float]]], reference: str) -> dict[s
             }
         rows[name] = row
     return rows
+
+
+def since(begin: float) -> float:
+    """Seconds since a reading of `time.perf_counter`."""
+    return round(time.perf_counter() - begin, 3)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """What lars-sweep costs on SLURM, on a development cluster that this script starts (root).
 
-    python analysis/benchmarks/slurm_numbers.py [--rounds 5] [--quick] [--out F]
+    python analysis/benchmarks/slurm_numbers.py [--quick] [--out F]
 
 * `launch` of 1,000 trials on 8 workers, the median of some rounds;
 * `status` of 10,000 trials of which 64 run, each in a job of its own;
@@ -8,37 +8,33 @@
   nodes. Both times are what the run directory says: of the outcome's file, and in the heartbeat
   that follows a trial's first step;
 * 60 s trials of paced steps in a job, beside the same steps in a bare loop at the same time;
-* files per trial while 1,000 no-op trials run and after, and the disk that the torch run takes at
-  its fullest beside what `plan` said.
+* files per trial while 1,000 no-op trials run and after (plan, launch, heartbeats and logs are
+  there however few the trials), and the disk that the torch run takes at its fullest beside what
+  `plan` said.
 
-Ends with status 1 if a number exceeds its limit.
+Ends with status 1 if a number exceeds its limit; about five minutes.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
+import multiprocessing
 import os
 import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
-from control_plane import FACTS, machine, since, sweep_text
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "slurm"))
-
-from devcluster.cluster import Cluster
-from devcluster.settings import Settings
+from control_plane import FACTS, sweep_text
+from measuring import arguments, at_most, finish, machine
+from slurm_site import cluster, command, finished, plan_of, profile, running, timed, wait
 
 from lars_sweep.cluster.loading import load_profile
 from lars_sweep.data import describe_dataset
@@ -47,17 +43,15 @@ from lars_sweep.dispatch.submit import submit_workers
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.layout import RunDir, create_run, open_run
-from lars_sweep.rundir.workers import Worker, read_workers
-from lars_sweep.spec.loading import load_sweep
+from lars_sweep.rundir.workers import read_workers
 from lars_sweep.spec.strata import DataFacts
 from lars_sweep.spec.trainer import Control, Evaluation, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec
-from lars_sweep.study.plan import Plan, load_plan, make_plan, plan_content
+from lars_sweep.study.plan import load_plan, plan_content
 from lars_sweep.worker.noop import NoopTrainer
 from lars_sweep.worker.paced import PacedTrainer
 from lars_sweep.worker.worker import WorkerProcess
 
-RESULT = Path(__file__).parent / "results" / "slurm_numbers.json"
 LIMITS = {
     "launch_1000_median_s": 3,
     "status_10000_median_s": 1.5,
@@ -68,6 +62,8 @@ LIMITS = {
     "peak_disk_over_plan": 1,
 }
 STEP_S = 0.05
+RUNNING = 64
+"""Trials that run while `status` is asked."""
 TORCH_SWEEP = """
 name = "steps"
 [model]
@@ -85,71 +81,6 @@ base_lr = {{ log = [0.01, 0.1], points = {points} }}
 [seeds]
 count = 1
 """
-
-
-# ── the site
-
-
-def profile(directory: Path, name: str, text: str = "", **job: object) -> Path:
-    """A profile of the cluster, with more keys in ``text``."""
-    keys = {"mem_gib": 0.45, "time_limit_min": 30, "cpus_per_task": 1} | job
-    rows = "\n".join(f"{key} = {value}" for key, value in keys.items())
-    path = directory / f"{name}.toml"
-    path.write_text(
-        f'executor = "slurm"\nthreads = 1\ncanary = false\nsuccessors = 0\n{text}\n[job]\n{rows}\n'
-        '[communication]\ninterface = "lo"\n'
-    )
-    return path
-
-
-@contextmanager
-def cluster() -> Iterator[Cluster]:
-    """Four nodes that take 64 jobs."""
-    lab = Cluster(Settings(name=f"b{os.getpid()}", cpus=16).checked())
-    lab.up()
-    os.environ["SLURM_CONF"] = lab.environ["SLURM_CONF"]
-    try:
-        yield lab
-    finally:
-        lab.down(wipe=True)
-
-
-def command(*words: str | Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "lars_sweep", *map(str, words)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout
-
-
-def timed(*words: str | Path) -> float:
-    begin = time.perf_counter()
-    command(*words)
-    return since(begin)
-
-
-def plan_of(directory: Path, name: str, text: str, facts: DataFacts) -> Plan:
-    sweep = directory / f"{name}.sweep.toml"
-    sweep.write_text(text)
-    return make_plan(load_sweep(sweep), facts)
-
-
-def wait(true: Callable[[], object], what: str, every_s: float = 0.2) -> None:
-    deadline = time.monotonic() + 1200
-    while not true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited 20 minutes for {what}")
-        time.sleep(every_s)
-
-
-def finished(run: RunDir) -> int:
-    return int(load_table(run, "outcomes", ["status"]).num_rows)
-
-
-def running(run: RunDir) -> list[Worker]:
-    return [worker for worker in read_workers(run.workers) if worker.state == "running"]
 
 
 # ── commands
@@ -174,38 +105,57 @@ def measure_launch(directory: Path, rounds: int) -> dict[str, Any]:
     }
 
 
-def measure_status(directory: Path, trials: int, rounds: int) -> dict[str, Any]:
-    """All but 64 trials are done by one worker here; the others run in jobs."""
-    plan = plan_of(directory, "status", sweep_text("grid", trials), FACTS)
-    run = create_run(directory / "status", plan_content(plan, trainer="paced"))
-    done: list[str] = []
+class Counting(NoopTrainer):
+    """Counts the finished trials of all workers together."""
 
-    class Counting(NoopTrainer):
-        def train(self, trial: TrialSpec, control: Control) -> TrialResult:
-            result = super().train(trial, control)
-            done.append(trial.trial_id)
-            return result
+    def __init__(self, done: Synchronized[int]) -> None:
+        self._done = done
 
-    enough = len(plan.queue) - 64
+    def train(self, trial: TrialSpec, control: Control) -> TrialResult:
+        result = super().train(trial, control)
+        with self._done.get_lock():
+            self._done.value += result.status == "ok"
+        return result
+
+
+def work_until(run: Path, done: Synchronized[int], enough: int) -> None:
+    """Be a worker of the team that ends with so many trials, or a few more."""
     WorkerProcess(
-        run,
-        Counting(),
-        lambda: Signal.PREEMPTED if len(done) >= enough else Signal.GO_ON,  # type: ignore[arg-type]
+        open_run(run),
+        Counting(done),
+        lambda: Signal.PREEMPTED if done.value >= enough else Signal.GO_ON,
         "local",
         str(os.getpid()),
     ).work()
+
+
+def measure_status(directory: Path, trials: int, rounds: int) -> dict[str, Any]:
+    """All but 64 trials are done by some workers here; the others run in jobs."""
+    plan = plan_of(directory, "status", sweep_text("grid", trials), FACTS)
+    run = create_run(directory / "status", plan_content(plan, trainer="paced"))
+    context, team = multiprocessing.get_context("spawn"), 4
+    done, enough = context.Value("i", 0), len(plan.queue) - RUNNING - team
+    processes = [
+        context.Process(target=work_until, args=(run.path, done, enough)) for _ in range(team)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    before = finished(run)
+    assert enough <= before <= len(plan.queue) - RUNNING, f"{before} of {len(plan.queue)} are done"
     os.environ["LARS_SWEEP_STEP_S"] = "60"
     try:
-        submit_workers(run, load_profile(profile(directory, "status")), wanted=64)
-        wait(lambda: len(running(run)) == 64, "64 trials to run")
-        time.sleep(10)  # 64 processes have just been started here
+        submit_workers(run, load_profile(profile(directory, "status")), wanted=RUNNING)
+        wait(lambda: len(running(run)) == RUNNING, f"{RUNNING} trials to run")
+        time.sleep(10)  # so many processes have just been started here
         seconds = [timed("status", run.path) for _ in range(rounds)]
         counted = json.loads(command("status", run.path, "--json"))
     finally:
         del os.environ["LARS_SWEEP_STEP_S"]
         cancel(run)
-    assert sum(line["running"] for line in counted["strata"]) == 64
-    assert counted["finished"] == enough
+    assert sum(line["running"] for line in counted["strata"]) == RUNNING
+    assert counted["finished"] == before
     return {
         "status_trials": trials,
         "status_rounds_s": seconds,
@@ -296,23 +246,26 @@ class Bare:
 
 
 def measure_overhead(directory: Path, seconds: float) -> dict[str, Any]:
-    """Outcome to outcome in a job, and the bare loop here meanwhile; the steps only sleep."""
+    """Outcome to outcome in a job, and the bare loop here meanwhile; the steps only sleep.
+
+    Two short trials go ahead: the first outcome of a job comes after its start.
+    """
     samples = FACTS.train_samples - FACTS.train_samples // 6
-    steps = round(seconds / STEP_S)
-    text = TORCH_SWEEP.replace("epochs = 4", f"epochs = {steps * 128 / samples}").format(points=3)
+    lengths = [steps * 128 / samples for steps in (20, round(seconds / STEP_S))]
+    text = TORCH_SWEEP.replace("epochs = 4", f"epochs = {lengths}").format(points=2)
     plan = plan_of(directory, "overhead", text, FACTS)
     run = create_run(directory / "overhead", plan_content(plan, trainer="paced"))
     os.environ["LARS_SWEEP_STEP_S"] = str(STEP_S)
     submit_workers(run, load_profile(profile(directory, "overhead")), wanted=1)
     del os.environ["LARS_SWEEP_STEP_S"]
-    wait(lambda: publish.names(run.outcomes), "the first trial", 0.01)
-    bare, trial = [], load_plan(run).trial(plan.queue[0])
+    wait(lambda: finished(run) == 2, "the short trials", 0.01)
+    bare, trial = [], load_plan(run).trial(plan.queue[-1])
     for _ in range(2):
         begin = time.perf_counter()
         PacedTrainer(step_s=STEP_S).train(trial, Bare())
         bare.append(time.perf_counter() - begin)
-    wait(lambda: finished(run) == 3, "the last trial", 0.01)
-    ends = sorted(load_table(run, "outcomes", ["finished_at"])["finished_at"].to_pylist())
+    wait(lambda: finished(run) == 4, "the last trial", 0.01)
+    ends = sorted(load_table(run, "outcomes", ["finished_at"])["finished_at"].to_pylist())[1:]
     whole = [(after - before).total_seconds() for before, after in itertools.pairwise(ends)]
     return {
         "trial_steps": trial.steps,
@@ -367,38 +320,23 @@ def modified(path: Path) -> float:
     return path.stat().st_mtime
 
 
-def measure(directory: Path, rounds: int, *, quick: bool) -> Iterator[dict[str, Any]]:
+def measure(directory: Path, *, quick: bool) -> Iterator[dict[str, Any]]:
+    rounds = 2 if quick else 5
     yield measure_launch(directory, rounds)
     yield measure_torch(directory, 4 if quick else 12)
     yield measure_overhead(directory, 5 if quick else 60)
-    yield measure_files(directory, 100 if quick else 1000)
+    yield measure_files(directory, 1000)  # fewer have too many files each: some are the run's own
     yield measure_status(directory, 300 if quick else 10_000, rounds)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="show that it works; no result file")
-    parser.add_argument("--out", type=Path, default=RESULT)
-    options = parser.parse_args()
+    options = arguments(__doc__).parse_args()
     results: dict[str, Any] = {"machine": machine()}
     with tempfile.TemporaryDirectory() as directory, cluster():
-        for found in measure(Path(directory), options.rounds, quick=options.quick):
+        for found in measure(Path(directory), quick=options.quick):
             print(json.dumps(found), flush=True)
             results |= found
-    results["limits"] = LIMITS
-    results["exceeded"] = [
-        f"{name}: {results[name]} > {limit}"
-        for name, limit in LIMITS.items()
-        if results[name] > limit
-    ]
-    print(json.dumps(results, indent=2))
-    if not options.quick:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(results, indent=2) + "\n")
-    sys.exit(bool(results["exceeded"]))
+    finish(options, __file__, results, list(at_most(results, LIMITS)))
 
 
 if __name__ == "__main__":
