@@ -39,6 +39,7 @@ def plan(
     from lars_sweep.fit.answers import to_jsonable
     from lars_sweep.spec.protocol import protocol_warnings
     from lars_sweep.study.cost import example_trials, plan_cost
+    from lars_sweep.train.check import check_networks
     from lars_sweep.train.footprint import peak_disk_bytes
     from lars_sweep.worker.alone import write_trial
 
@@ -52,6 +53,7 @@ def plan(
     cost = plan_cost(made, by_stratum)
     warnings = protocol_warnings(by_stratum, made.spec)
     info = describe_dataset(made.spec.data.name, data_dir)
+    check_networks(everything, info)
     disk = peak_disk_bytes(everything, info, workers=1)
     prospects = sweep_power(made, everything, sigma) if power else ()
     if json_:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-import torch
-
 from lars_sweep.data import DataInfo
 from lars_sweep.outcomes.seal import SEAL_EVERY
 from lars_sweep.spec.trial import TrialSpec
-from lars_sweep.train.models import build_model
+from lars_sweep.train.check import built
 
 # Measured on finished digits trials: JSON while loose, Parquet once sealed.
 _EVALUATION_BYTES, _LAYER_BYTES, _TRIAL_BYTES = 430, 200, 2_500
@@ -45,13 +43,6 @@ def peak_disk_bytes(trials: Iterable[TrialSpec], info: DataInfo, *, workers: int
 @cache
 def _size(model: str, init: str, info: DataInfo) -> tuple[int, int]:
     """Parameter tensors and parameters of a network; nothing is allocated for them."""
-    with torch.device("meta"):
-        built = build_model(
-            model,
-            info.num_classes,
-            in_channels=info.channels,
-            image_size=info.image_size,
-            init=init,  # type: ignore[arg-type]
-        )
-    shapes = [parameter.numel() for parameter in built.parameters()]
+    network = built(model, init, info)
+    shapes = [parameter.numel() for parameter in network.parameters()]
     return len(shapes), sum(shapes)

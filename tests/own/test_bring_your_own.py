@@ -101,3 +101,74 @@ def test_mistakes_are_named(home, old, new, said):
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
     assert said in done.stderr
+
+
+LAST = "torch.nn.Linear(4 * (image_size - 2) ** 2, num_classes),"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        pytest.param(
+            LAST, LAST.replace("num_classes", "num_classes + 4"),
+            "in training it returns a tensor of shape (2, 7) and torch.float32 for 2 images of "
+            "my_things:data; allowed: logits, (2, 3): one row per image, one column per class",
+            id="classes",
+        ),
+        pytest.param(
+            "torch.nn.Flatten(), " + LAST, "torch.nn.Conv2d(4, num_classes, 1),",
+            "in training it returns a tensor of shape (2, 3, 4, 4) and torch.float32",
+            id="no pooling",
+        ),
+        pytest.param(
+            "torch.nn.Conv2d(in_channels,", "torch.nn.Conv2d(3,",
+            "in training it fails on images of shape (2, 1, 6, 6): RuntimeError: Given groups=1, "
+            "weight of size [4, 3, 3, 3], expected input[2, 1, 6, 6] to have 3 channels",
+            id="channels",
+        ),
+        pytest.param(
+            LAST, LAST + " torch.nn.Flatten(0),", "it returns a tensor of shape (6,)", id="flat",
+        ),
+    ],
+)  # fmt: skip
+def test_a_network_that_gives_no_logits_is_refused_by_plan(home, old, new, said):
+    path = home / "my_things.py"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    done = lars_sweep(home, "plan", "mine.toml")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: model my_things:network: ")
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+ODD = """
+
+class Odd(torch.nn.Module):
+    def __init__(self, num_classes, size):
+        super().__init__()
+        self.scale = float(torch.ones(1).item())
+        self.head = torch.nn.Linear(size, num_classes)
+
+    def forward(self, x):
+        x = x.flatten(1) * float(x.abs().max().item() + self.scale)
+        outputs = self.head(x)
+        return (outputs, outputs) if self.training else outputs
+
+
+def odd(num_classes, in_channels, image_size):
+    return Odd(num_classes, in_channels * image_size**2)
+"""
+
+
+def test_a_network_that_needs_real_numbers_passes(home):
+    """Neither its making nor its forward has a form on the meta device; heads beside it may be."""
+    path = home / "my_things.py"
+    path.write_text(path.read_text() + ODD)
+    sweep = home / "mine.toml"
+    sweep.write_text(sweep.read_text().replace("my_things:network", "my_things:odd"))
+    assert lars_sweep(home, "plan", "mine.toml").returncode == 0
+    path.write_text(path.read_text().replace(" if self.training else outputs", ""))
+    done = lars_sweep(home, "plan", "mine.toml")
+    assert done.returncode == 1
+    assert "in evaluation it returns tuple for 2 images" in done.stderr
