@@ -266,7 +266,7 @@ def measure(directory: Path, trials: int, workers: int, rounds: int) -> dict[str
         results[kind]["status_s"] = timed("status", runs[0].path)
         results[kind]["report_tables_s"] = report_tables(runs[0])
         print(json.dumps(results[kind]), flush=True)
-    alone = let_work(make_run(directory, "grid", 600), 1)
+    alone = let_work(make_run(directory, "grid", 600, number=rounds), 1)
     results["gap_of_one_worker_max_ms"] = ms(max(alone.gaps))
     large = make_run(directory, "grid", 2 * trials)
     let_work(large, workers)

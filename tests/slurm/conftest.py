@@ -12,6 +12,13 @@ from slurmkit import At, Site
 __all__ = ["accounted", "at", "own", "pytest_runtest_setup", "take"]
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Every test here needs the cluster, and a quarter of an hour at most unless it says so."""
+    item.add_marker(pytest.mark.slurm)
+    if item.get_closest_marker("timeout") is None:
+        item.add_marker(pytest.mark.timeout(900))
+
+
 @pytest.fixture
 def at(take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[At]:
     """``at(2)``: two nodes for sweeps of this test alone; all waiting is thirty times shorter.

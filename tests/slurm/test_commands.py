@@ -33,8 +33,6 @@ from lars_sweep.dispatch.why import why
 from lars_sweep.rundir import breaker
 from lars_sweep.worker.look import look
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
-
 
 def test_without_accounting(
     own: Own, at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -29,7 +29,6 @@ from lars_sweep.rundir.launches import read_launches
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.worker.look import look
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 STEPS = 200
 
 

@@ -32,8 +32,6 @@ from lars_sweep.rundir.launches import read_launches
 from lars_sweep.rundir.layout import open_run
 from lars_sweep.worker.canary import verdict
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
-
 NO_CANARY = "canary = false"
 
 

@@ -27,8 +27,6 @@ from slurmkit import (
 from lars_sweep.cluster.jobs import State
 from lars_sweep.worker.look import look, read_view
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
-
 
 @pytest.mark.parametrize("seconds", [15, pytest.param(60, marks=pytest.mark.long)])
 def test_controller_away(own: Own, at: At, tmp_path: Path, seconds: int) -> None:

@@ -34,7 +34,6 @@ from lars_sweep.rundir.launches import read_launches
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.workers import Worker
 
-pytestmark = pytest.mark.slurm
 logger = logging.getLogger(__name__)
 
 WORKERS = 4

@@ -36,9 +36,6 @@ from lars_sweep.rundir.workers import Worker
 from lars_sweep.study.plan import load_plan
 from lars_sweep.train import TorchTrainer
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
-
-
 DDP = {"nodes": 2, "tasks_per_node": 2, "mem_gib": 3.0}
 
 
