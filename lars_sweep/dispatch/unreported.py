@@ -24,7 +24,7 @@ from lars_sweep.worker.look import View
 
 _DIED = (State.FAILED, State.OUT_OF_MEMORY, State.TIMED_OUT, State.NODE_FAILED)
 _ERROR = re.compile(r"^(?:[\w.]+\.)?(\w+(?:Error|Exception|Lost|Interrupt)\b.*)| ERROR (.*)")
-_OF_SRUN = ("srun:", "slurmstepd:")
+_OF_SLURM = re.compile(r"^(?:srun|slurmstepd\S*): (?:error: )?")
 _LONGEST = 200
 
 
@@ -97,8 +97,9 @@ def last_words(text: str, *, error: bool = False) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     told = [match[1] or match[2] for line in lines if (match := _ERROR.search(line))]
     if not told and not error:
-        told = [line for line in lines if not line.startswith(_OF_SRUN)] or lines
-    return told[-1][:_LONGEST] if told else ""
+        # srun only repeats what the ranks said; slurmstepd names its node, which differs.
+        told = [line for line in lines if not line.startswith("srun: ")] or lines
+    return _OF_SLURM.sub("", told[-1])[:_LONGEST] if told else ""
 
 
 def _job(run: RunDir, job_id: str, reason: str, *, canary: bool = False) -> Unreported:

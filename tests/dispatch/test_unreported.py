@@ -178,5 +178,8 @@ def test_last_words() -> None:
     assert last_words("one\ntwo\n") == "two"
     assert last_words("one\ntwo\n", error=True) == ""
     assert last_words("ValueError: first\nKeyError: 'second'\nbye\n") == "KeyError: 'second'"
-    assert last_words("srun: error: exited\n") == "srun: error: exited"
+    assert last_words("srun: error: exited\n") == "exited"
+    assert last_words("slurmstepd-n1: error: execve(): x: none\nsrun: error: n1\n") == (
+        "execve(): x: none"
+    )
     assert len(last_words("x" * 1000)) == 200

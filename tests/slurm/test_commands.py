@@ -31,6 +31,8 @@ from lars_sweep.dispatch.stop import cancel
 from lars_sweep.dispatch.submit import submit_workers
 from lars_sweep.dispatch.why import why
 from lars_sweep.rundir import breaker
+from lars_sweep.rundir.layout import RunDir
+from lars_sweep.study.plan import load_plan
 from lars_sweep.worker.look import look
 
 
@@ -105,6 +107,56 @@ def test_jobs_that_wait_say_why(at: At) -> None:
     finally:
         site.lab.cluster.set_node(node, "resume")
     wait_finished(run)
+
+
+NOWHERE = '[environment]\npython = "/nowhere/python"'
+
+
+def unreported_now(run: RunDir) -> int:
+    look(run, newer_than=time.time())
+    return run_status(run).workers_unreported
+
+
+def test_jobs_that_die_before_a_worker_reports_in_are_told(at: At) -> None:
+    site = at(1)
+    run = site.plan(sweep_text(points=2, steps=10))
+    site.submit(run, site.profile(f"canary = false\nsuccessors = 0\n{NOWHERE}"), 2)
+    until(lambda: unreported_now(run) == 2, "both to be known dead")
+    status = run_status(run)
+    assert (status.workers_alive, status.workers_starting) == (0, 0)
+    reason = "execve(): /nowhere/python: No such file or directory (SLURM: failed"
+    assert all(said.startswith(reason) for said in status.unreported_by)
+    story = why(run, load_plan(run).queue[0].trial_id)
+    assert story.state.startswith(f"waiting: its workers died before reporting in: {reason}")
+    site.submit(run, site.profile("canary = false", name="mended"), 2)
+    wait_finished(run)
+    assert run_status(run).workers_unreported == 0
+
+
+def test_a_canary_that_dies_before_it_can_sing_is_told(at: At) -> None:
+    site = at(1)
+    run = site.plan(sweep_text(points=2, steps=10))
+    launch = site.submit(run, site.profile(f"successors = 0\n{NOWHERE}"), 1)
+    assert launch is not None
+    until(lambda: unreported_now(run), "it to be known dead")
+    (note,) = run_status(run).notes
+    assert note.startswith("the canary died before reporting in: ")
+    assert "/nowhere/python" in note
+    until(lambda: not site.queue(launch.job_ids), "the worker to be dropped")
+
+
+def test_cancel_right_after_a_launch(at: At) -> None:
+    """What only waits, or has just been started, counts as stopped, and so does the canary."""
+    site = at(1)
+    run = site.plan(sweep_text(points=4, steps=300))
+    launch = site.submit(run, site.profile(), 2)
+    assert launch is not None
+    assert cancel(run) == 2
+    assert launch.canary is not None
+    until(lambda: not site.queue([*launch.job_ids, launch.canary]), "the jobs to go")
+    assert cancel(run) == 0
+    status = run_status(run)
+    assert (status.cancelled, status.stopping, status.workers_unreported) == (True, False, 0)
 
 
 BAD = """
