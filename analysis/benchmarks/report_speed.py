@@ -17,7 +17,6 @@ import json
 import math
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -180,31 +179,46 @@ def be_report(directory: Path) -> None:
     from lars_sweep.fit.analysis import FitOptions
     from lars_sweep.report import build_report
     from lars_sweep.report.analyses import analyse_source
-    from lars_sweep.report.inputs import Source
+    from lars_sweep.report.inputs import LAYER_COLUMNS, READ_COLUMNS, Source
+    from lars_sweep.report.workers import Workers
 
     begin = time.perf_counter()
-    read = {name: pq.read_table(directory / f"{name}.parquet") for name in NAMES}
+    columns = {"curves": list(READ_COLUMNS), "layers": ["trial_id", *LAYER_COLUMNS]}
+    read = {
+        name: pq.read_table(directory / f"{name}.parquet", columns=columns.get(name))
+        for name in NAMES
+    }
     source = Source(
         label="benchmark", outcomes=read["outcomes"], curves=read["curves"],
         layers=read["layers"], provenance={}, delta=0.5, paired=False, fixture="",
     )  # fmt: skip
     loaded = time.perf_counter()
-    analysis = analyse_source(source, FitOptions())
-    analysed = time.perf_counter()
-    paths = build_report([(source, analysis)], directory / "report")
+    with Workers() as workers:
+        rows = source.outcomes.num_rows
+        analysis = analyse_source(source, FitOptions(), workers.mapper(rows))
+        analysed = time.perf_counter()
+        paths = build_report([(source, analysis)], directory / "report", workers=workers)
+        drawn = time.perf_counter()
+        processes = memory_of([os.getpid(), *workers.pids])
     print(
         json.dumps(
             {
                 "load_s": round(loaded - begin, 2),
                 "analyse_s": round(analysed - loaded, 2),
-                "draw_s": round(time.perf_counter() - analysed, 2),
+                "draw_s": round(drawn - analysed, 2),
                 "figures": len(paths.figures),
                 "html_mib": round(paths.html.stat().st_size / 2**20, 1),
-                "report_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-                "cpu_s": round(time.process_time(), 2),
+                "report_mib": round(sum(processes), 1),
+                "processes_mib": processes,
             }
         )
     )
+
+
+def memory_of(pids: list[int]) -> list[float]:
+    """Peak resident MiB of each process; their sum counts shared pages once per process."""
+    lines = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
+    return [round(int(text.split("VmHWM:")[1].split()[0]) / 1024, 1) for text in lines]
 
 
 NAMES = ("outcomes", "curves", "layers")

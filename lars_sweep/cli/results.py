@@ -85,6 +85,7 @@ def report(
     from lars_sweep.report import build_report
     from lars_sweep.report.analyses import analyse_inputs
     from lars_sweep.report.kinds import SECTIONS
+    from lars_sweep.report.workers import Workers
 
     if against not in (None, "paper"):
         raise SpecError(f"--against: got {against!r}; allowed: paper")
@@ -93,21 +94,28 @@ def report(
         allowed = ", ".join((*SECTIONS, "all"))
         raise SpecError(f"--kind: got {', '.join(unknown)}; allowed: {allowed}")
     asked = [name for name in kinds if name in (*KINDS, "all")]
-    say("reading and fitting")
-    analysed = analyse_inputs(
-        inputs,
-        kinds=",".join(asked),
-        delta=delta,
-        sigma=sigma,
-        target=target,
-        baseline=baseline,
-        pool=pool,
-    )
-    say("writing the report")
     one_run = inputs[0] / "report" if len(inputs) == 1 and inputs[0].is_dir() else Path("report")
-    print(
-        build_report(analysed, out or one_run, kinds=kinds, against_paper=against is not None).html
-    )
+    with Workers() as workers:
+        say("reading and fitting")
+        analysed = analyse_inputs(
+            inputs,
+            kinds=",".join(asked),
+            delta=delta,
+            sigma=sigma,
+            target=target,
+            baseline=baseline,
+            pool=pool,
+            workers=workers,
+        )
+        say("writing the report")
+        written = build_report(
+            analysed,
+            out or one_run,
+            kinds=kinds,
+            against_paper=against is not None,
+            workers=workers,
+        )
+    print(written.html)
 
 
 def write_report(run: "RunDir") -> None:

@@ -14,12 +14,13 @@ from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
 from lars_sweep.fit.blocks import without_blocks
 from lars_sweep.fit.cells import Cells, cells
 from lars_sweep.fit.divergence import DivergenceAt, divergence_table, takeover_deviance
-from lars_sweep.fit.edges import Edges, find_edges
+from lars_sweep.fit.edges import Design, Edges, cell_weights, find_edges
 from lars_sweep.fit.fieller import fieller
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of, resolution
 from lars_sweep.fit.rows import Rows, refuse_mixed
 from lars_sweep.fit.sigma import MINIMUM_NU, spread
+from lars_sweep.fit.top_curve import TopCurve, top_curve
 
 Verdict = Literal["in", "out", "undecided", "undecided (pruned)"]
 
@@ -67,6 +68,8 @@ class LrInterval:
     """LRs to add because the best one lies at an end of the grid or an edge was not bracketed."""
     sensitivity: float | None
     """Mean of best minus mean accuracy over the LRs tried, points (after Wortsman et al. 2023)."""
+    curve: TopCurve | None
+    """The flat top at the plateau's height, None where no curve was fitted."""
 
     def scaled(self, factor: float) -> LrInterval:
         """The same in other units of LR, as ``gamma * eta`` for factor eta."""
@@ -85,6 +88,7 @@ class LrInterval:
             outer=times(self.outer),
             verdicts=tuple(dataclasses.replace(v, lr=v.lr * factor) for v in self.verdicts),
             add=tuple(lr * factor for lr in self.add),
+            curve=None if self.curve is None else self.curve.scaled(factor),
         )
 
 
@@ -153,11 +157,12 @@ def lr_interval(
     nu = float(noise.nu[0])
     known = nu >= MINIMUM_NU and variance > 0
     source = "user" if sigma is not None else "replicates" if known else _why_no_sigma(nu)
-    edges = None
+    edges, curve = None, None
     if len(finished) >= MINIMUM_LRS:
         tested = design_of(table.where(table.ok + table.diverged > 0), lr)
         assumed = sigma if known else delta / 2
         edges = find_edges(tested, delta, sigma=assumed, step=resolution(tested))
+        curve = _curve(tested, delta, assumed, float(edges.plateau[0]))
     low, high, plateau = _answers(edges, len(finished), known, source, height_se)
     inner, outer = inner_outer(low, high)
     return LrInterval(
@@ -175,7 +180,15 @@ def lr_interval(
         verdicts=_verdicts(table, delta, noise.variance[0] if known else None, nu),
         add=_lrs_to_add(design.x, table, low, high),
         sensitivity=_sensitivity(table.mean[finished]),
+        curve=curve,
     )
+
+
+def _curve(tested: Design, delta: float, sigma: float | None, height: float) -> TopCurve:
+    """The flat top, its cells weighed as `find_edges` weighs them."""
+    weights = cell_weights(tested, spread(tested.samples, sigma, delta), delta)[0]
+    y = np.where(weights > 0, tested.mean[0], 0.0)
+    return top_curve(tested.x, y, weights, height, resolution(tested))
 
 
 def _why_no_sigma(nu: float) -> str:
@@ -305,17 +318,19 @@ def _gaps(mean: FloatArray, ok: FloatArray, variance: FloatArray, nu: float) -> 
     share = variance / np.maximum(ok, 1.0)
     se = np.sqrt(share[:, None] + share)
     rng = np.random.default_rng(0)
-    z = rng.standard_normal((_DRAWS, n)) * np.sqrt(share)
+    z = np.ascontiguousarray((rng.standard_normal((_DRAWS, n)) * np.sqrt(share)).T)
     scale = np.ones(_DRAWS) if np.isinf(nu) else np.sqrt(rng.chisquare(nu, _DRAWS) / nu)
-    excess = np.where(pair, (z[:, :, None] - z[:, None, :]) / se, -np.inf)
-    largest = np.max(excess, axis=1, where=pair, initial=-np.inf) / scale[:, None]
-    q = np.quantile(np.where(np.isfinite(largest), largest, 0.0), 0.95, axis=0)
+    largest = np.zeros((n, _DRAWS))
+    for i in np.flatnonzero(pair.any(axis=0)):  # all pairs at once need (n, n, draws) of memory
+        rivals = pair[:, i]
+        largest[i] = np.max((z[rivals] - z[i]) / se[rivals, i, None], axis=0)
+    q = np.quantile(largest / scale, 0.95, axis=1)
     filled = np.where(ok > 0, mean, 0.0)
     behind = filled[:, None] - filled  # [j, i]: how far i lies behind j
     low = np.max(behind - q * se, axis=0, where=pair, initial=0.0)
     may_be_best = low <= 0.0
-    rivals = pair & may_be_best[:, None]
-    high = np.max(behind + q[:, None] * se, axis=0, where=rivals, initial=0.0)
+    nearest = pair & may_be_best[:, None]
+    high = np.max(behind + q[:, None] * se, axis=0, where=nearest, initial=0.0)
     return np.stack([low, high])
 
 

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lars_sweep.errors import SpecError
-from lars_sweep.fit.analysis import KINDS, Analysis, FitOptions, analyse
+from lars_sweep.fit.analysis import (
+    KINDS,
+    Analysis,
+    FitOptions,
+    Mapper,
+    analyse,
+    chosen_trials,
+    effective_lrs,
+)
+from lars_sweep.fit.rows import Rows
 from lars_sweep.report.inputs import GAP_COLUMNS, Source, pooled, read_sources, to_rows
+from lars_sweep.report.workers import Workers
 
 DEFAULT_DELTA = 0.5
 
@@ -24,8 +36,11 @@ def analyse_inputs(
     baseline: int | None = None,
     pool: bool = False,
     keep_up: bool = True,
+    workers: Workers | None = None,
 ) -> tuple[tuple[Source, Analysis], ...]:
     """Read and fit every input; each with the delta of its own sweep file unless one is stated.
+
+    Many rows are fitted by ``workers``, where there are some.
 
     Raises:
         SpecError: an unknown kind.
@@ -36,41 +51,72 @@ def analyse_inputs(
     sources = read_sources(inputs)
     if pool and len(sources) > 1:
         sources = (pooled(sources, delta),)
-    return tuple(
-        (
-            source,
-            analyse_source(
-                source,
-                FitOptions(
-                    delta=delta or source.delta or DEFAULT_DELTA,
-                    sigma=sigma,
-                    target=target,
-                    baseline=baseline,
-                    keep_up=keep_up,
-                    paired=source.paired,
-                    kinds=asked,
-                ),
-            ),
+    analysed = []
+    for source in sources:
+        options = FitOptions(
+            delta=delta or source.delta or DEFAULT_DELTA,
+            sigma=sigma,
+            target=target,
+            baseline=baseline,
+            keep_up=keep_up,
+            paired=source.paired,
+            kinds=asked,
         )
-        for source in sources
-    )
+        mapper = map if workers is None else workers.mapper(source.outcomes.num_rows)
+        analysed.append((source, analyse_source(source, options, mapper)))
+    return tuple(analysed)
 
 
-def analyse_source(source: Source, options: FitOptions) -> Analysis:
+def analyse_source(source: Source, options: FitOptions, mapper: Mapper = map) -> Analysis:
     """Fit one input; the order of its rows changes no bit of the result."""
-    curves, layers = source.curves, source.layers
+    outcomes = to_rows(_ordered(source.outcomes))
+    chosen = pa.array(sorted(chosen_trials(outcomes)), pa.string())
+    curves, effective = source.curves, None
+    layers = source.layers if source.layers is not None and source.layers.num_rows else None
+    if layers is not None:
+        effective = effective_lrs(to_rows(_ordered(layers.select(_OF_EFFECTIVE))))
     return analyse(
-        to_rows(_ordered(source.outcomes)),
-        None if curves is None else to_rows(_ordered(curves.select(GAP_COLUMNS))),
-        None if layers is None else to_rows(_ordered(layers)),
+        outcomes,
+        None if curves is None else _of_trials(curves.select(GAP_COLUMNS), chosen),
+        None if layers is None else _of_trials(layers, chosen),
         options=options,
+        effective=effective,
+        mapper=mapper,
     )
+
+
+_OF_EFFECTIVE = ("trial_id", "step", "layer", "effective_lr")
+
+
+def _of_trials(table: pa.Table, trials: pa.Array) -> Rows:
+    return to_rows(_ordered(table.filter(pc.is_in(table["trial_id"], trials))))
 
 
 def _ordered(table: pa.Table) -> pa.Table:
     """Rows by trial, step and layer, as far as the table has these: sums then round alike."""
     names = [name for name in ("trial_id", "step", "layer") if name in table.column_names]
-    return table.sort_by([(name, "ascending") for name in names]) if names else table
+    keys = [_ranks(table[name]) for name in names]
+    if not keys or _ascending(keys):
+        return table
+    return table.take(pa.array(np.lexsort(keys[::-1])))
+
+
+def _ranks(column: pa.ChunkedArray) -> np.ndarray:
+    """Each value's place among the different ones (n,): numbers sort faster than texts."""
+    coded = pc.dictionary_encode(column.combine_chunks(), null_encoding="encode")
+    order = pc.array_sort_indices(coded.dictionary).to_numpy()
+    return np.asarray(np.argsort(order)[coded.indices.to_numpy()])
+
+
+def _ascending(keys: Sequence[np.ndarray]) -> bool:
+    """Whether rows are in the order of their keys (n,) each, the first one leading."""
+    tied = np.ones(max(len(keys[0]) - 1, 0), dtype=bool)
+    for key in keys:
+        change = np.diff(key)
+        if np.any(tied & (change < 0)):
+            return False
+        tied &= change == 0
+    return True
 
 
 def parse_kinds(text: str | None) -> tuple[str, ...]:

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 
 from lars_sweep.errors import RunError
 from lars_sweep.fit.analysis import Analysis, FitOptions
 from lars_sweep.outcomes.tables import arrow_schema
-from lars_sweep.report import canvas, tables, verdicts
+from lars_sweep.report import tables, verdicts
 from lars_sweep.report.against import compare_with_paper
 from lars_sweep.report.analyses import DEFAULT_DELTA, analyse_source
 from lars_sweep.report.evidence import Evidence
 from lars_sweep.report.exports import export_files
 from lars_sweep.report.inputs import Source, completed, read_source, to_rows
-from lars_sweep.report.kinds import sections_of
+from lars_sweep.report.kinds import asked_kinds
 from lars_sweep.report.kinds.against import against_section
 from lars_sweep.report.labels import protocol_label
 from lars_sweep.report.observations import RUN, observe
-from lars_sweep.report.page import Picture, render_page, to_image
+from lars_sweep.report.page import render_page
 from lars_sweep.report.provenance import provenance_facts
 from lars_sweep.report.published import LABEL
-from lars_sweep.report.sections import Drawing, Section
+from lars_sweep.report.render import (
+    DrawnFigure,
+    DrawnSection,
+    SectionMaker,
+    draw_section,
+    frame_csv,
+)
+from lars_sweep.report.workers import Workers
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.layout import RunDir
 
@@ -64,7 +71,9 @@ def report_run(run: RunDir, out_dir: Path) -> Path:
     """
     source = read_source(run.path)
     options = FitOptions(delta=source.delta or DEFAULT_DELTA)
-    return build_report([(source, analyse_source(source, options))], out_dir).html
+    with Workers() as workers:
+        analysis = analyse_source(source, options, workers.mapper(source.outcomes.num_rows))
+        return build_report([(source, analysis)], out_dir, workers=workers).html
 
 
 def build_report(
@@ -73,6 +82,7 @@ def build_report(
     *,
     kinds: Sequence[str] = ("all",),
     against_paper: bool = False,
+    workers: Workers | None = None,
 ) -> ReportPaths:
     """Write the report of some runs or tables; the same input gives the same bytes.
 
@@ -83,6 +93,7 @@ def build_report(
         kinds: the sections of the page, as `kinds.SECTIONS` names them; ``all`` for every one. A
             question that an analysis was not asked has a section that says so.
         against_paper: add a section that sets the outcomes beside the paper's tables.
+        workers: processes that share the work; a report of many rows starts some of its own.
 
     Returns:
         The paths written: ``report.html``, PNG, SVG, PDF and CSV of each figure, CSV of each
@@ -105,10 +116,13 @@ def build_report(
         analyses={source.label if several else "": analysis for source, analysis in analysed},
         fixture="; ".join(sorted({source.fixture for source in sources} - {""})),
     )
-    sections = sections_of(evidence, kinds)
+    asked = asked_kinds(kinds)
+    rows = sum(source.outcomes.num_rows for source in sources)
+    with nullcontext(workers) if workers else Workers() as shared:
+        sections = list(shared.mapper(rows)(SectionMaker(evidence), asked))
     if against_paper:
         comparisons = {s.label: compare_with_paper(a, to_rows(s.outcomes)) for s, a in analysed}
-        sections.append(against_section(comparisons))
+        sections.append(draw_section(against_section(comparisons)))
     facts = provenance_facts(outcomes, _given(sources), protocol_label(observations))
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -144,15 +158,10 @@ def _given(sources: Sequence[Source]) -> dict[str, object]:
 
 
 def _write(
-    evidence: Evidence, sections: list[Section], facts: list[tuple[str, str]], out_dir: Path
+    evidence: Evidence, drawn: Sequence[DrawnSection], facts: list[tuple[str, str]], out_dir: Path
 ) -> ReportPaths:
-    pictures, figure_paths = {}, {}
-    with canvas.style():
-        for section in sections:
-            for drawing in section.drawings:
-                drawn = _draw(drawing, out_dir)
-                pictures[drawing.name], figure_paths[drawing.name] = drawn
     observations = evidence.observations
+    sections = [one.section for one in drawn]
     frames = {table.name: table.frame for section in sections for table in section.tables}
     frames["points"] = tables.points_frame(observations)
     sweeps = ", ".join(sorted(observations.strata["sweep"].unique())) or "no outcomes"
@@ -160,40 +169,27 @@ def _write(
     lead = f"{evidence.fixture}. {lead}" if evidence.fixture else lead
     title = f"Published tables: {sweeps}" if evidence.fixture == LABEL else f"Sweep {sweeps}"
     question = dict(facts).get("Question", "")
+    pictures = {one.section.kind: [figure.picture for figure in one.figures] for one in drawn}
     page = render_page(title, question, lead[:1].upper() + lead[1:], sections, pictures, facts)
     return ReportPaths(
         html=_publish(out_dir / "report.html", page.encode("utf-8")),
-        figures=figure_paths,
+        figures={
+            figure.picture.name: _figure_files(figure, out_dir)
+            for one in drawn
+            for figure in one.figures
+        },
         tables=tuple(
-            _publish(out_dir / f"{name}.csv", _csv(frame)) for name, frame in frames.items()
+            _publish(out_dir / f"{name}.csv", frame_csv(frame)) for name, frame in frames.items()
         ),
     )
 
 
-def _draw(drawing: Drawing, out_dir: Path) -> tuple[Picture, FigurePaths]:
-    wide, narrow = drawing.draw("wide"), drawing.draw("narrow")
-    svg = canvas.to_svg(wide)
-    picture = Picture(
-        name=drawing.name,
-        alt=drawing.alt,
-        caption=drawing.caption,
-        wide=to_image(wide, svg),
-        narrow=to_image(narrow),
-    )
-    stem = out_dir / drawing.name
-    return picture, FigurePaths(
-        png=_publish(stem.with_suffix(".png"), canvas.to_png(wide)),
-        svg=_publish(stem.with_suffix(".svg"), svg),
-        pdf=_publish(stem.with_suffix(".pdf"), canvas.to_pdf(wide)),
-        csv=_publish(stem.with_suffix(".csv"), _csv(drawing.frame)),
-    )
-
-
-def _csv(frame: pd.DataFrame) -> bytes:
-    """Floats as their shortest exact text, null as an empty cell; no column for an only run."""
-    if RUN in frame and frame[RUN].eq("").all():
-        frame = frame.drop(columns=RUN)
-    return frame.to_csv(index=False, lineterminator="\n").encode("utf-8")
+def _figure_files(figure: DrawnFigure, out_dir: Path) -> FigurePaths:
+    written = {
+        suffix: _publish(out_dir / f"{figure.picture.name}.{suffix}", content)
+        for suffix, content in figure.files.items()
+    }
+    return FigurePaths(**written)
 
 
 def _publish(path: Path, content: bytes) -> Path:

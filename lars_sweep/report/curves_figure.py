@@ -50,9 +50,10 @@ def draw_curves(evidence: Evidence, shape: Shape) -> Figure:
         )
         if y == "train_loss" and _spans_decades(curves[y]):
             slot.main.set_yscale("log")
-        draw_over_time(slot.main, mine, y, batch_style(observations.batches))
+        # Before seaborn draws: it spends most of its time on whether to make up labels.
         slot.main.set_xlabel("epochs done")
         slot.main.set_ylabel(label)
+        draw_over_time(slot.main, mine, y, batch_style(observations.batches))
     for parity in (0, 1):
         canvas.share_y([slot.main for key, slot in grid.slots.items() if key % 2 == parity])
     return grid.figure

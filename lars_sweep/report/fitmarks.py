@@ -73,11 +73,14 @@ def draw_cells(
 ) -> None:
     """Means as markers with their 95 % bars; ``hollow`` (n,) is true where one is not to trust."""
     known = np.isfinite(limits[0]) & np.isfinite(limits[1])
-    axes.vlines(
-        x[known], limits[0][known], limits[1][known], color=color, linewidth=1.2, zorder=2.8
-    )
+    if known.any():
+        axes.vlines(
+            x[known], limits[0][known], limits[1][known], color=color, linewidth=1.2, zorder=2.8
+        )
     open_ = np.zeros(len(x), dtype=bool) if hollow is None else hollow.astype(bool)
     for part, face, edge in ((~open_, color, "white"), (open_, "white", color)):
+        if not part.any():
+            continue
         axes.scatter(
             x[part], y[part], s=34, marker=marker, color=face, edgecolors=edge, zorder=3,
             linewidths=0.6 if face == color else 1.3,
@@ -86,7 +89,8 @@ def draw_cells(
 
 def draw_dots(axes: Axes, x: FloatArray, y: FloatArray, color: str) -> None:
     """Single seeds as small pale dots."""
-    axes.scatter(x, y, s=11, color=color, alpha=0.45, linewidths=0, zorder=2)
+    if len(x):
+        axes.scatter(x, y, s=11, color=color, alpha=0.45, linewidths=0, zorder=2)
 
 
 def draw_level(
@@ -139,6 +143,8 @@ def draw_interval(
 
 def draw_lost(axes: Axes, x: Sequence[float], line: float, labels: Sequence[str]) -> None:
     """Diverged LRs as red crosses on a line of a strip; labels say k/r, empty where all did."""
+    if not len(x):
+        return
     axes.plot(list(x), [line] * len(x), "x", color=RED, markersize=4.6, markeredgewidth=1.2,
               zorder=3)  # fmt: skip
     for at, label in zip(x, labels, strict=True):

@@ -31,6 +31,8 @@ LAYER_COLUMNS = (
 )  # fmt: skip
 GAP_COLUMNS = ("trial_id", "epochs", "train_loss", "val_loss", "test_loss")
 """What the fits read of the curves."""
+READ_COLUMNS = (*GAP_COLUMNS, "step", "val_accuracy", "test_accuracy")
+"""What the fits and the figures read of them."""
 LAYER_ROWS = 3_000_000
 """More layer rows than this are thinned, by leaving out evaluation points."""
 
@@ -104,7 +106,7 @@ def _of_run(run: RunDir) -> Source:
     return Source(
         label=run.path.name if run.path.name != "" else run.sweep,
         outcomes=load_table(run, "outcomes"),
-        curves=load_table(run, "curves"),
+        curves=load_table(run, "curves", READ_COLUMNS),
         layers=thinned(load_table(run, "layers", LAYER_COLUMNS)),
         provenance=question | provenance,
         delta=float(spec["protocol"]["delta"]),
@@ -270,7 +272,9 @@ def to_rows(table: pa.Table) -> Rows:
         empty = len(column) and column.null_count == len(column)
         if pa.types.is_timestamp(kind) or (empty and name not in MINIMUM_COLUMNS):
             continue
-        if pa.types.is_floating(kind) or pa.types.is_null(kind):
+        if pa.types.is_string(kind):
+            columns[name] = _texts(column)
+        elif pa.types.is_floating(kind) or pa.types.is_null(kind):
             columns[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         elif pa.types.is_integer(kind) and not column.null_count:
             columns[name] = column.to_numpy()
@@ -279,6 +283,14 @@ def to_rows(table: pa.Table) -> Rows:
         else:
             columns[name] = np.array(column.to_pylist(), dtype=object)
     return Rows(columns)
+
+
+def _texts(column: pa.Array) -> np.ndarray:
+    """Strings as objects (n,), one object for all rows of equal text; None for a null."""
+    coded = column.dictionary_encode()
+    values = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+    at = coded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
+    return np.asarray(values[at])
 
 
 def completed(source: Source) -> pa.Table:

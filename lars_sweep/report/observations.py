@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lars_sweep.errors import OutcomeError
 
@@ -237,6 +238,9 @@ def _edge(strata: pd.DataFrame) -> pd.Series[str]:
 
 
 def _chosen_curves(curves: pa.Table, trials: pd.DataFrame) -> pd.DataFrame:
+    if "trial_id" in curves.column_names:  # most curves are of other LRs
+        wanted = pa.array(trials["trial_id"].unique().tolist(), pa.string())
+        curves = curves.filter(pc.is_in(curves["trial_id"], wanted))
     frame = _frame(curves, CURVE_COLUMNS, "curve table")
     about = trials[[RUN, "trial_id", "panel", "row", "optimizer", "global_batch", "seed", "split"]]
     joined = frame.merge(about, on=[RUN, "trial_id"], how="inner")

@@ -51,7 +51,7 @@ def render_page(
     question: str,
     lead: str,
     sections: Sequence[Section],
-    pictures: Mapping[str, Picture],
+    pictures: Mapping[str, Sequence[Picture]],
     facts: Sequence[tuple[str, str]],
 ) -> str:
     """The page as HTML text.
@@ -61,7 +61,7 @@ def render_page(
         question: what the sweep is to answer, below it; may be empty.
         lead: what was run.
         sections: in order.
-        pictures: name of a drawing → its figure.
+        pictures: kind of a section → its figures.
         facts: provenance, in order.
     """
     template = resources.files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ from lars_sweep.fit.analysis import (
     Refused,
     TooLittle,
     analyse,
+    chosen_trials,
 )
+from lars_sweep.fit.analysis.of_group import GroupFindings, GroupRows
 from lars_sweep.fit.answers import Answer, Kind, to_jsonable
 from lars_sweep.fit.rows import Rows
 
@@ -383,17 +385,44 @@ def test_one_seed_with_a_stated_sigma_has_intervals() -> None:
     assert kinds == [Kind.BOUNDED] * 4
 
 
-def test_many_intervals_are_not_fitted_against_the_baseline_and_say_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_groups_fitted_elsewhere_give_the_same_analysis() -> None:
+    """As `report.workers` does it: the work and its result are pickled."""
+    rows = sweep(batches=(256, 1024))
+
+    def elsewhere(
+        function: Callable[[GroupRows], GroupFindings], items: Sequence[GroupRows]
+    ) -> list[GroupFindings]:
+        sent = [pickle.loads(pickle.dumps((function, item))) for item in items]
+        return [pickle.loads(pickle.dumps(do(item))) for do, item in reversed(sent)][::-1]
+
+    assert content(analyse(rows, mapper=elsewhere)) == content(analyse(rows))
+
+
+def test_curves_and_norms_of_the_chosen_trials_are_enough() -> None:
+    rows = sweep(batches=(256, 1024))
+    trials = np.array([f"t{i}" for i in range(len(rows))], dtype=object)
+    named = Rows({**rows.columns, "trial_id": trials})
+    curves = Rows(
+        {
+            "trial_id": np.repeat(trials, 3),
+            "epochs": np.tile([1.0, 2.0, 3.0], len(trials)),
+            "train_loss": np.tile([2.0, 1.0, 0.5], len(trials)),
+            "test_loss": np.tile([2.1, 1.2, 0.8], len(trials)),
+        }
+    )
+    wanted = chosen_trials(named)
+    assert 0 < len(wanted) < len(trials)
+    few = curves.where(np.array([trial in wanted for trial in curves["trial_id"].tolist()]))
+    assert content(analyse(named, few)) == content(analyse(named, curves))
+
+
+def test_keeping_up_is_fitted_unless_it_is_not_asked_for() -> None:
     two = sweep(batches=(256, 1024))
     few = analyse(two, options=FitOptions(kinds=("lr-interval",)))
-    module = importlib.import_module("lars_sweep.fit.analysis.analyse")
-    monkeypatch.setattr(module, "MOST_KEPT_UP", 1)
-    many = analyse(two, options=FitOptions(kinds=("lr-interval",)))
-    for before, after in zip(few.lr_interval, many.lr_interval, strict=True):
+    none = analyse(two, options=FitOptions(kinds=("lr-interval",), keep_up=False))
+    for before, after in zip(few.lr_interval, none.lr_interval, strict=True):
         assert before.found is not None
         assert after.found is not None
         assert before.found.interval == after.found.interval
         assert not isinstance(before.found.versus_baseline, (TooLittle, Refused))
-        assert isinstance(after.found.versus_baseline, Refused)
+        assert after.found.versus_baseline == Refused("not asked for")

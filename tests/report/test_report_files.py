@@ -40,7 +40,7 @@ FIGURES = [
     "steps-to-target", "generalisation-gap", "layer-ratios", "divergence-edge", "training-curves",
 ]  # fmt: skip
 TABLES = [
-    "good-lrs", "lr-verdicts", "chosen", "batch-accuracy", "epochs-to-target",
+    "good-lrs", "good-lrs-measures", "lr-verdicts", "chosen", "batch-accuracy", "epochs-to-target",
     "steps-to-target-points", "gaps", "layer-norms", "endings", "points",
 ]  # fmt: skip
 
@@ -75,6 +75,8 @@ def test_same_input_same_bytes_in_another_process_and_row_order(
 ) -> None:
     script = (
         "import random, sys; from pathlib import Path\n"
+        "from lars_sweep.report import workers\n"
+        "workers.MANY_ROWS, workers.os.cpu_count = 1, lambda: 2\n"  # another process helps
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from synthetic_outcomes import as_table, layer_rows, report_of, sweep\n"
         f"rows, curves = sweep(**{SMALL!r})\n"

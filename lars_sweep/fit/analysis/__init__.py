@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from lars_sweep.fit.analysis.analyse import Analysis, analyse
+from lars_sweep.fit.analysis.analyse import Analysis, Mapper, analyse, chosen_trials
 from lars_sweep.fit.analysis.chosen import Chosen
+from lars_sweep.fit.analysis.contrasts import Contrast
+from lars_sweep.fit.analysis.critical import CriticalFinding
 from lars_sweep.fit.analysis.curves_in_steps import (
     BatchFinding,
-    Contrast,
-    CriticalFinding,
     EpochsAt,
     EpochsFinding,
     LossAt,
@@ -15,7 +15,7 @@ from lars_sweep.fit.analysis.curves_in_steps import (
     Target,
 )
 from lars_sweep.fit.analysis.entries import Entry, Key, Missing, Refused, Scalar, TooLittle
-from lars_sweep.fit.analysis.learning_rates import EffectiveLr, LrFinding
+from lars_sweep.fit.analysis.learning_rates import EffectiveLr, LrFinding, effective_lrs
 from lars_sweep.fit.analysis.losses import GapFinding, MatchedGap
 from lars_sweep.fit.analysis.norms import LayersFinding
 from lars_sweep.fit.analysis.options import KINDS, FitOptions
@@ -39,6 +39,7 @@ __all__ = [
     "LossAt",
     "LrFinding",
     "LrScalingFinding",
+    "Mapper",
     "MatchedGap",
     "Missing",
     "Refused",
@@ -47,4 +48,6 @@ __all__ = [
     "Target",
     "TooLittle",
     "analyse",
+    "chosen_trials",
+    "effective_lrs",
 ]

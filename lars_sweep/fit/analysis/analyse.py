@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 
 from lars_sweep.fit.analysis.chosen import Chosen, choose
-from lars_sweep.fit.analysis.curves_in_steps import (
-    BatchFinding,
-    Contrast,
-    CriticalFinding,
-    EpochsFinding,
-    StepsFinding,
-    batch_findings,
-    contrasts,
-    critical_finding,
-    epochs_finding,
-    steps_finding,
-)
-from lars_sweep.fit.analysis.entries import Entry, Key, T
-from lars_sweep.fit.analysis.groups import Group, rivals, split
+from lars_sweep.fit.analysis.contrasts import Contrast, contrasts
+from lars_sweep.fit.analysis.critical import CriticalFinding
+from lars_sweep.fit.analysis.curves_in_steps import BatchFinding, EpochsFinding
+from lars_sweep.fit.analysis.entries import Entry
+from lars_sweep.fit.analysis.groups import rivals, split
 from lars_sweep.fit.analysis.learning_rates import (
+    EffectiveLrs,
     LrFinding,
     effective_lrs,
-    lr_findings,
     width_ratios,
 )
-from lars_sweep.fit.analysis.losses import GapFinding, gap_findings
-from lars_sweep.fit.analysis.norms import LayersFinding, layers_findings
+from lars_sweep.fit.analysis.losses import GapFinding
+from lars_sweep.fit.analysis.norms import LayersFinding
+from lars_sweep.fit.analysis.of_group import (
+    GroupFindings,
+    GroupRows,
+    group_findings,
+    rows_of_group,
+    trials_of,
+)
 from lars_sweep.fit.analysis.options import FitOptions
-from lars_sweep.fit.analysis.scaling import LrScalingFinding, lr_scalings, pooled_scaling
+from lars_sweep.fit.analysis.scaling import LrScalingFinding, pooled_scaling
 from lars_sweep.fit.answers import Answer
 from lars_sweep.fit.rows import Rows
 
-MOST_KEPT_UP = 24
-"""With more LR intervals than this none is fitted against the baseline's plateau: seconds each."""
+T = TypeVar("T")
+Mapper = Callable[[Callable[[GroupRows], GroupFindings], Sequence[GroupRows]],
+                  Iterable[GroupFindings]]  # fmt: skip
+"""As the builtin ``map``; one that works elsewhere pickles the function and the items."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,8 @@ def analyse(
     layers: Rows | None = None,
     *,
     options: FitOptions | None = None,
+    effective: EffectiveLrs | None = None,
+    mapper: Mapper = map,
 ) -> Analysis:
     """Fit everything that the rows allow; deterministic, whatever the order of the rows.
 
@@ -90,9 +93,13 @@ def analyse(
     Args:
         outcomes: columns of the outcome table; at least model, global_batch, epochs, samples and
             accuracy.
-        curves: curve rows with ``trial_id``, for the generalization gap.
-        layers: layer rows with ``trial_id``, for norms and effective LRs.
+        curves: curve rows with ``trial_id``, for the generalization gap; those of `chosen_trials`
+            are enough.
+        layers: layer rows with ``trial_id``, for norms and effective LRs; with ``effective`` those
+            of `chosen_trials` are enough.
         options: what the user states.
+        effective: effective LR of every trial; None: from ``layers``.
+        mapper: fits the groups, one by one or at the same time.
 
     Raises:
         OutcomeError: a column that every fit needs is missing.
@@ -100,73 +107,52 @@ def analyse(
     options = options or FitOptions()
     wanted = set(options.kinds)
     groups = split(outcomes)
-    chosen = {group.key: choose(group) for group in groups}
-    rates: list[Entry[LrFinding]] = []
-    if wanted & {"lr-interval", "best-lr", "batch"}:
+    if effective is None:
         effective = effective_lrs(layers)
-        count = sum(1 for group in groups for _ in group.rows.groups(("global_batch", "epochs")))
-        if count > MOST_KEPT_UP:
-            options = dataclasses.replace(options, keep_up=False)
-        rates = [entry for group in groups for entry in lr_findings(group, options, effective)]
-    steps: dict[Key, StepsFinding] = {}
-    epochs: list[Entry[EpochsFinding]] = []
-    batch: list[Entry[BatchFinding]] = []
-    critical: list[Entry[CriticalFinding]] = []
-    if wanted & {"epochs", "batch", "critical-batch"}:
-        for group in groups:
-            found = steps_finding(group, chosen[group.key], options)
-            if not isinstance(found, StepsFinding):
-                epochs.append(group.entry(found))
-                batch.append(group.entry(found))
-                critical.append(group.entry(found))
-                continue
-            steps[group.key] = found
-            epochs.append(group.entry(epochs_finding(found)))
-            batch += batch_findings(group, found, options)
-            critical.append(group.entry(critical_finding(group, found)))
-
-    scalings = [e for g in groups for e in lr_scalings(g, rates)] if "best-lr" in wanted else []
-
-    def asked(kind: str, entries: Iterable[Entry[T]]) -> tuple[Entry[T], ...]:
-        return tuple(entries) if kind in wanted else ()
-
+        layers = layers if layers is not None and len(layers) else None
+    given = [rows_of_group(group, curves, layers, effective, options) for group in groups]
+    found = dict(zip([group.key for group in groups], mapper(group_findings, given), strict=True))
+    every = found.values()
+    rates = _all(one.lr_interval for one in every)
+    best_lr = _all(one.best_lr for one in every)
+    pairs = list(rivals(groups))
+    steps = {key: one.steps for key, one in found.items() if one.steps is not None}
+    bracketed = {
+        entry.key
+        for entry in rates
+        if entry.found is not None
+        and entry.found.interval.low.value is not None
+        and entry.found.interval.high.value is not None
+    }
     return Analysis(
         options=options,
         counts=_counts(outcomes),
-        chosen=tuple(group.entry(chosen[group.key]) for group in groups),
-        lr_interval=asked("lr-interval", rates),
-        width_ratio=asked("lr-interval", width_ratios(rivals(groups), rates)),
-        epochs=asked("epochs", epochs),
-        batch=asked("batch", batch),
-        contrast=asked("batch", _contrasts(groups, steps, rates, options)),
-        best_lr=asked("best-lr", scalings),
-        best_lr_pooled=asked("best-lr", pooled_scaling(scalings)),
-        critical_batch=asked("critical-batch", critical),
-        gap=asked(
-            "gap",
-            (e for g in groups for e in gap_findings(g, chosen[g.key], curves, options)),
-        ),
-        layers=asked(
-            "layers", (e for g in groups for e in layers_findings(g, chosen[g.key], layers))
-        ),
+        chosen=tuple(one.group.entry(one.chosen) for one in given),
+        lr_interval=rates if "lr-interval" in wanted else (),
+        width_ratio=tuple(width_ratios(pairs, rates)) if "lr-interval" in wanted else (),
+        epochs=_all(one.epochs for one in every),
+        batch=_all(one.batch for one in every),
+        contrast=contrasts(pairs, steps, bracketed, options) if "batch" in wanted else (),
+        best_lr=best_lr,
+        best_lr_pooled=pooled_scaling(best_lr),
+        critical_batch=_all(one.critical_batch for one in every),
+        gap=_all(one.gap for one in every),
+        layers=_all(one.layers for one in every),
     )
+
+
+def chosen_trials(outcomes: Rows) -> set[str]:
+    """Trials at the LRs that `analyse` will choose: whose curves and norms it reads."""
+    found: set[str] = set()
+    for group in split(outcomes):
+        found |= trials_of(group, choose(group))
+    return found
+
+
+def _all(parts: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
+    return tuple(chain.from_iterable(parts))
 
 
 def _counts(outcomes: Rows) -> dict[str, int]:
     statuses, counts = np.unique(outcomes.status.astype(str), return_counts=True)
     return dict(zip(statuses.tolist(), counts.tolist(), strict=True))
-
-
-def _contrasts(
-    groups: tuple[Group, ...],
-    steps: dict[Key, StepsFinding],
-    rates: list[Entry[LrFinding]],
-    options: FitOptions,
-) -> tuple[Entry[Contrast], ...]:
-    brackets = {
-        entry.key: entry.found.interval.low.value is not None
-        and entry.found.interval.high.value is not None
-        for entry in rates
-        if entry.found is not None
-    }
-    return contrasts(rivals(groups), steps, lambda key: brackets.get(key, False), options)

@@ -1,30 +1,21 @@
-"""Accuracy against steps of every group, and what it says of epochs, batch, critical batch."""
+"""Accuracy against steps of every group, and what it says of epochs and batch."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 from lars_sweep.fit.analysis.chosen import Chosen
-from lars_sweep.fit.analysis.entries import Entry, Key, Missing, TooLittle, attempt
+from lars_sweep.fit.analysis.entries import Entry, Missing, TooLittle, attempt
 from lars_sweep.fit.analysis.groups import Group, choice_metric, report_metric
 from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
-from lars_sweep.fit.critical_batch import (
-    CriticalBatch,
-    WallClock,
-    fit_critical_batch,
-    speed_up,
-    steps_to_target,
-    wall_clock,
-)
 from lars_sweep.fit.engine import Noise
 from lars_sweep.fit.predict import accuracy_at
-from lars_sweep.fit.rows import Rows
 from lars_sweep.fit.steps import (
     MINIMUM_CELLS,
     StepsFit,
@@ -101,20 +92,6 @@ class LossAt:
     accuracy: float
     loss: Answer
     """Points; positive: worse than the baseline."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CriticalFinding:
-    """Where bigger batches stop paying, in steps and on the clock."""
-
-    target: Target
-    fit: CriticalBatch | TooLittle
-    clock: tuple[WallClock, ...]
-    """Hours to the target per (batch, devices) that was timed, fastest first."""
-    speed_ups: tuple[Answer, ...]
-    """Of the fastest over each of ``clock``."""
-    clock_note: str
-    """Why there are no times, or on what they were measured."""
 
 
 def steps_finding(
@@ -252,14 +229,14 @@ def _losses(steps: StepsFinding, epochs: float, baseline: int | None) -> tuple[L
         else:
             j = reference[0]
             shares = 1.0 / cells.weight[i] + 1.0 / cells.weight[j]
-            loss = _difference(cells.accuracy[j] - cells.accuracy[i], shares, steps.noise)
+            loss = difference(cells.accuracy[j] - cells.accuracy[i], shares, steps.noise)
         found.append(
             LossAt(batch=int(cells.batch[i]), accuracy=float(cells.accuracy[i]), loss=loss)
         )
     return tuple(found)
 
 
-def _difference(value: float, shares: float, noise: Noise | None) -> Answer:
+def difference(value: float, shares: float, noise: Noise | None) -> Answer:
     """A sum of means with the variance of one seed times ``shares``, in points; t interval."""
     if noise is None:
         reason = "neither replicate seeds nor a stated sigma"
@@ -268,134 +245,3 @@ def _difference(value: float, shares: float, noise: Noise | None) -> Answer:
     half = float(quantile * np.sqrt(noise.variance * shares))
     interval = Interval(low=float(value) - half, high=float(value) + half)
     return Answer(kind=Kind.BOUNDED, value=float(value), interval=interval, unit="points")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contrast:
-    """LARS against SGD at one batch: how much more of the small batch's accuracy is kept."""
-
-    baseline: int
-    lars_minus_sgd: Answer
-    """``[acc(B) - acc(small)]`` of LARS minus the same of SGD, points (PROTOCOL.md 11)."""
-
-
-def contrasts(
-    pairs: Iterable[tuple[Group, Group | TooLittle]],
-    steps: Mapping[Key, StepsFinding],
-    bracketed: Callable[[Key], bool],
-    options: FitOptions,
-) -> tuple[Entry[Contrast], ...]:
-    """The primary contrast at every batch and epochs that both optimizers ran.
-
-    Args:
-        pairs: LARS groups with their SGD rivals.
-        steps: tuned cells by group.
-        bracketed: whether the LR grid of a (group, batch, epochs) has a bad LR on either side of
-            its best one, without which the rivals are not comparable.
-        options: the baseline batch.
-    """
-    entries: list[Entry[Contrast]] = []
-    for group, rival in pairs:
-        lars = steps.get(group.key)
-        if lars is None:
-            continue
-        if isinstance(rival, TooLittle):
-            entries.append(group.entry(rival))
-            continue
-        sgd = steps.get(rival.key)
-        for batch, epochs in zip(
-            lars.cells.batch.tolist(), lars.cells.epochs.tolist(), strict=True
-        ):
-            small = _small(lars.cells, epochs, options.baseline)
-            if sgd is None or batch == small:
-                continue
-            ends = [(f, _corner(f.cells, at, epochs)) for f in (lars, sgd) for at in (batch, small)]
-            corners = [corner for _, corner in ends if corner is not None]
-            if len(corners) < len(ends):
-                continue
-            keys = [
-                Key(conditions=g.key.conditions, global_batch=int(at), epochs=epochs)
-                for g in (group, rival)
-                for at in (batch, small)
-            ]
-            result: Contrast | TooLittle = TooLittle(
-                "not comparable: an LR grid does not bracket its own best LR"
-            )
-            if all(bracketed(key) for key in keys):
-                result = _contrast(lars, sgd, corners, int(small))
-            entries.append(group.entry(result, batch=int(batch), epochs=epochs))
-    return tuple(entries)
-
-
-def _small(cells: Tuned, epochs: float, baseline: int | None) -> float:
-    return float(cells.batch[cells.epochs == epochs].min() if baseline is None else baseline)
-
-
-def _corner(cells: Tuned, batch: float, epochs: float) -> int | None:
-    at = np.flatnonzero((cells.batch == batch) & (cells.epochs == epochs))
-    return int(at[0]) if len(at) else None
-
-
-def _contrast(lars: StepsFinding, sgd: StepsFinding, corners: list[int], baseline: int) -> Contrast:
-    """Four cells; each optimizer's noise is its own, their degrees of freedom Satterthwaite's."""
-    value, parts = 0.0, []
-    for finding, (large, small), sign in ((lars, corners[:2], 1.0), (sgd, corners[2:], -1.0)):
-        cells = finding.cells
-        value += sign * float(cells.accuracy[large] - cells.accuracy[small])
-        if finding.noise is not None:
-            share = 1.0 / cells.weight[large] + 1.0 / cells.weight[small]
-            parts.append((finding.noise.variance * float(share), finding.noise.nu))
-    noise = None
-    if len(parts) == 2:
-        total = sum(variance for variance, _ in parts)
-        nu = total**2 / sum(variance**2 / nu for variance, nu in parts) if total > 0 else np.inf
-        noise = Noise(variance=total, nu=nu if nu > 0 else np.inf, source="replicates")
-    return Contrast(baseline=baseline, lars_minus_sgd=_difference(value, 1.0, noise))
-
-
-def critical_finding(group: Group, steps: StepsFinding) -> CriticalFinding | Missing:
-    """Steps to the target against the batch, and hours where steps were timed."""
-    noise = steps.noise
-    if noise is None and isinstance(steps.fit, StepsFit):
-        noise = steps.fit.averaged.noise
-    if noise is None:
-        return TooLittle("no sigma: neither replicate seeds, nor a stated one, nor a curve's")
-    points = steps_to_target(steps.cells, noise, steps.target.value)
-    fit = attempt(lambda: fit_critical_batch(points))
-    times, note = step_times(group.rows)
-    clock = wall_clock(points, times)
-    return CriticalFinding(
-        target=steps.target,
-        fit=fit if isinstance(fit, CriticalBatch) else TooLittle(fit.reason),
-        clock=clock,
-        speed_ups=tuple(speed_up(clock[0], other) for other in clock[1:]),
-        clock_note=note if clock or not times else "no timed batch reached the target in between",
-    )
-
-
-def step_times(rows: Rows) -> tuple[dict[tuple[float, int], tuple[float, float]], str]:
-    """Seconds per step and their standard error by (batch, devices), and a word about them.
-
-    From the runs' median throughput; the mean over runs, with the spread between them, at least
-    1 % (a single run tells nothing of it).
-    """
-    if any(name not in rows for name in ("images_per_s", "wall_s", "device_s")):
-        return {}, "the table holds no measured throughput"
-    rate, wall = rows.floats("images_per_s"), rows.floats("wall_s")
-    usable = rows.where((rows.status == "ok") & (rate > 0) & (wall > 0))
-    kinds = sorted({str(kind) for kind in usable["device"].tolist()}) if "device" in rows else [""]
-    if len(kinds) != 1:
-        told = f"times of different devices are not compared: {', '.join(kinds)}"
-        return {}, told if kinds else "no finished run has a measured throughput"
-    devices = np.round(usable.floats("device_s") / usable.floats("wall_s"))
-    found = {}
-    for batch in np.unique(usable.floats("global_batch")):
-        for count in np.unique(devices):
-            here = (usable.floats("global_batch") == batch) & (devices == count)
-            if not here.any():
-                continue
-            seconds = batch / usable.floats("images_per_s")[here]
-            mean = float(np.mean(seconds))
-            se = float(np.std(seconds, ddof=1) / np.sqrt(len(seconds))) if len(seconds) > 1 else 0.0
-            found[float(batch), int(count)] = (mean, max(se, 0.01 * mean))
-    return found, f"measured on {kinds[0]}" if kinds[0] else "measured"

@@ -171,7 +171,7 @@ def _versus(
     metric: str,
 ) -> BaselineInterval | Missing:
     if not options.keep_up or "lr-interval" not in options.kinds:
-        return Refused("not fitted: not asked for, or too many LR intervals; select fewer rows")
+        return Refused("not asked for")
     if isinstance(baseline, TooLittle):
         return baseline
     usable = rows.where(rows.floats("base_lr") > 0)

@@ -9,6 +9,7 @@ import numpy as np
 from lars_sweep.fit.analysis.chosen import Chosen, chosen_rows
 from lars_sweep.fit.analysis.entries import Entry, Missing, TooLittle, attempt
 from lars_sweep.fit.analysis.groups import Group
+from lars_sweep.fit.analysis.learning_rates import codes
 from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.answers import Answer
 from lars_sweep.fit.gap import (
@@ -102,10 +103,10 @@ def _lines(rows: Rows, curves: Rows | None) -> tuple[Rows | None, str]:
             strict=True,
         )
     }
-    index = [i for i, trial in enumerate(curves["trial_id"].tolist()) if trial in about]
-    if not index:
+    names, index = codes(curves["trial_id"])
+    kept = curves.where(np.array([name in about for name in names], dtype=bool)[index])
+    if not len(kept):
         return None, ""
-    kept = curves.where(np.array(index))
     told = [about[trial] for trial in kept["trial_id"].tolist()]
     val = "val_loss" in kept and bool(np.isfinite(kept.floats("val_loss")).any())
     loss = kept.floats("val_loss" if val else "test_loss")

@@ -9,7 +9,7 @@ import numpy as np
 from lars_sweep.fit.analysis.chosen import Chosen, chosen_rows
 from lars_sweep.fit.analysis.entries import Entry, Missing, TooLittle
 from lars_sweep.fit.analysis.groups import Group
-from lars_sweep.fit.analysis.learning_rates import takeover
+from lars_sweep.fit.analysis.learning_rates import codes, takeover
 from lars_sweep.fit.answers import Answer
 from lars_sweep.fit.layers import (
     LayerRatio,
@@ -46,21 +46,22 @@ def layers_findings(
     Args:
         group: rows of one model and optimizer.
         chosen: its chosen LRs.
-        layers: columns trial_id, step, layer, weight_norm, gradient_norm, update_ratio.
+        layers: columns trial_id, step, layer, weight_norm, gradient_norm, update_ratio; None where
+            none were recorded.
     """
-    if layers is None or not len(layers):
+    if layers is None:
         return (group.entry(TooLittle("no layer norms are recorded")),)
     if not isinstance(chosen, tuple):
         return (group.entry(chosen),)
     if "trial_id" not in group.rows:
         return (group.entry(TooLittle("no column trial_id joins the norms to their runs")),)
-    trials = layers["trial_id"].tolist()
+    names, index = codes(layers["trial_id"])
     entries = []
     for one in chosen:
         wanted = set(chosen_rows(group, (one,))["trial_id"].tolist())
-        kept = np.array([i for i, trial in enumerate(trials) if trial in wanted], dtype=np.intp)
+        kept = np.array([name in wanted for name in names], dtype=bool)[index]
         result: LayersFinding | TooLittle = TooLittle("no layer norms of the chosen LR's runs")
-        if len(kept):
+        if kept.any():
             result = _finding(group, one, layers.where(kept))
         entries.append(group.entry(result, batch=one.global_batch, epochs=one.epochs))
     return tuple(entries)

@@ -23,8 +23,7 @@ class FitOptions:
     margin: float | None = None
     """Difference of generalization gaps that counts as none, nats; None: 10 % of the baseline's."""
     keep_up: bool = True
-    """Whether to fit LR intervals against the baseline's plateau too: three more fits a batch.
-    Off in any case where there are very many intervals."""
+    """Whether to fit LR intervals against the baseline's plateau too: three more fits a batch."""
     paired: bool = False
     """Whether a seed had the same random numbers at every point (the sweep file's
     ``seeds.paired``); LR intervals are then fitted by blocks."""

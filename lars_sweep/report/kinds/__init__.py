@@ -30,7 +30,7 @@ SECTIONS: Mapping[str, Callable[[Evidence], Section]] = {
 }
 
 
-def sections_of(evidence: Evidence, kinds: Sequence[str]) -> list[Section]:
+def asked_kinds(kinds: Sequence[str]) -> list[str]:
     """The sections asked for, in the order of the page; ``all`` stands for every one.
 
     Raises:
@@ -39,9 +39,10 @@ def sections_of(evidence: Evidence, kinds: Sequence[str]) -> list[Section]:
     unknown = sorted(set(kinds) - {*SECTIONS, "all"})
     if unknown:
         raise SpecError(f"--kind: got {', '.join(unknown)}; allowed: {', '.join(SECTIONS)}, all")
-    asked = [make for kind, make in SECTIONS.items() if "all" in kinds or kind in kinds]
-    return [_without_empty_tables(make(evidence)) for make in asked]
+    return [kind for kind in SECTIONS if "all" in kinds or kind in kinds]
 
 
-def _without_empty_tables(section: Section) -> Section:
+def section_of(evidence: Evidence, kind: str) -> Section:
+    """One section; its empty tables are left out."""
+    section = SECTIONS[kind](evidence)
     return replace(section, tables=tuple(table for table in section.tables if table.rows))

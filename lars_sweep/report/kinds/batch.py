@@ -24,6 +24,7 @@ from lars_sweep.report.fitmarks import (
     fit_handles,
 )
 from lars_sweep.report.kinds.steps_marks import (
+    Line,
     Row,
     along,
     cell_rows,
@@ -86,6 +87,7 @@ def _caption(shown: Sequence[Panel[BatchFinding]]) -> str:
 
 def _frame(evidence: Evidence, shown: Sequence[Panel[BatchFinding]]) -> pd.DataFrame:
     rows: list[Row] = []
+    lines: dict[int, tuple[StepsFit, list[Line]]] = {}
     for panel in shown:
         entry = panel.members[0]
         told, epochs = entry.found, entry.key.epochs
@@ -96,14 +98,16 @@ def _frame(evidence: Evidence, shown: Sequence[Panel[BatchFinding]]) -> pd.DataF
         cells = [row for row in cell_rows(told.steps) if row["epochs"] == epochs]
         for row in cells:
             row["lr_at_edge"] = (int(row["batch"]), epochs) in edges
-        marks = [*seed_rows(evidence, found), *cells]
-        if isinstance(told.steps.fit, StepsFit):
+        about = {"panel": panel.row, "title": panel.row_title, "series": panel.optimizer}
+        rows += [about | mark for mark in (*seed_rows(evidence, found), *cells)]
+        if isinstance(fit := told.steps.fit, StepsFit):
             batches = [float(row["batch"]) for row in cells]
             x = along(min(batches) / 2**0.25, max(batches) * 2, batches)
-            line = (x, np.full(len(x), epochs), {"what": "fit"})
-            marks += curve_rows(told.steps.fit, [line])
-        about = {"panel": panel.row, "title": panel.row_title, "series": panel.optimizer}
-        rows += [about | mark for mark in marks]
+            line = (x, np.full(len(x), epochs), about | {"what": "fit"})
+            lines.setdefault(id(fit), (fit, []))[1].append(line)
+    # All epochs of a fit at once: one call of its band costs little more for many points.
+    for fit, together in lines.values():
+        rows += curve_rows(fit, together)
     return to_frame(rows)
 
 

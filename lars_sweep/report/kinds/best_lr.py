@@ -67,7 +67,7 @@ def best_lr_section(evidence: Evidence) -> Section:
     return Section(
         kind="best-lr",
         title="Best learning rate and batch",
-        verdict=_verdict(found),
+        verdict=_verdict(evidence, found),
         drawings=(drawing,) if views else (),
         tables=(
             *([_table(found)] if found else []),
@@ -216,7 +216,7 @@ def _draw_law(
 # ── the words
 
 
-def _verdict(found: Sequence[Panel[LrScalingFinding]]) -> Verdict:
+def _verdict(evidence: Evidence, found: Sequence[Panel[LrScalingFinding]]) -> Verdict:
     known = [(p, p.members[0].found) for p in found if p.members[0].found is not None]
     if not known:
         reasons = [getattr(p.members[0].result, "reason", "") for p in found]
@@ -231,7 +231,23 @@ def _verdict(found: Sequence[Panel[LrScalingFinding]]) -> Verdict:
     else:
         text = _counted([one.headline for _, one in known if one])
     notes = [f"{panel.title}: {_judged(one)}." for panel, one in known[:6] if one]
-    return Verdict(sentence(text), (*notes, *_cannot(found)))
+    return Verdict(sentence(text), (*notes, *_pooled(evidence), *_cannot(found)))
+
+
+def _pooled(evidence: Evidence) -> Iterator[str]:
+    """The laws ranked over all models at once, where there are several."""
+    for one in evidence.found("best_lr_pooled"):
+        criteria = sorted((one.entry.found or {}).items(), key=lambda item: item[1])
+        best = criteria[0][1]
+        ranked = [f"{_law(name)} {value - best:+.1f}" for name, value in criteria[1:]]
+        yield (
+            f"Over {one.key['model']}, constants of their own for each: the {_law(criteria[0][0])} "
+            f"law has the smallest AICc; above it by: {'; '.join(ranked)}."
+        )
+
+
+def _law(name: str) -> str:
+    return FORMS[name][0] if name in FORMS else name.replace("_", " ")
 
 
 def _growth(scaling: object) -> str:
@@ -281,8 +297,7 @@ def _judged(found: LrScalingFinding) -> str:
         if not isinstance(scaling, LrScaling):
             continue
         tests = "; ".join(f"{h.name} scaling {_test(h)}" for h in scaling.hypotheses)
-        best = FORMS.get(scaling.best_form, (scaling.best_form.replace("_", " "),))[0]
-        parts.append(f"{measure}{tests}; best form: {best}")
+        parts.append(f"{measure}{tests}; best form: {_law(scaling.best_form)}")
     if not isinstance(found.effective, LrScaling):
         parts.append(f"effective LR: {found.effective.reason}")
     return ". ".join(part[:1].upper() + part[1:] for part in parts)
@@ -340,7 +355,7 @@ def _score_cells(scaling: LrScaling, score: FormScore) -> tuple[str, ...]:
     elif name == "saturating":
         interval = answer_cell(scaling.saturation_batch, _batch)
     return (
-        FORMS.get(name, (name.replace("_", " "),))[0],
+        _law(name),
         ", ".join(constants),
         f"{score.fit.rss:.3g}",
         "n/a" if score.aicc is None else f"{score.aicc:.1f}",

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lars_sweep.fit.analysis.curves_in_steps import CriticalFinding, StepsFinding
+from lars_sweep.fit.analysis.critical import CriticalFinding
+from lars_sweep.fit.analysis.curves_in_steps import StepsFinding
 from lars_sweep.fit.answers import Answer, Kind
 from lars_sweep.fit.critical_batch import CriticalBatch, StepsToTarget, steps_to_target
 from lars_sweep.fit.forms import LogSteps

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lars_sweep.fit.analysis.curves_in_steps import CriticalFinding
+from lars_sweep.fit.analysis.critical import CriticalFinding
 from lars_sweep.report import canvas
 from lars_sweep.report.canvas import INK, MUTED, OPTIMIZER_COLORS, Shape
 from lars_sweep.report.evidence import Evidence, Panel

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lars_sweep.fit.analysis.curves_in_steps import EpochsAt, EpochsFinding
 from lars_sweep.fit.answers import Kind
-from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.steps import StepsFit
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Found, Panel, panels
 from lars_sweep.report.kinds.epochs_figure import draw_epochs, draw_steps
 from lars_sweep.report.kinds.steps_marks import (
+    Line,
     Row,
     along,
     cell_rows,
@@ -117,7 +116,7 @@ def _curves(told: EpochsFinding) -> Iterator[Row]:
     several = [b for b in np.unique(cells.batch) if np.sum(cells.batch == b) > 1]
     batches = [float(batch) for batch in several]
     half = MOST_CURVES // 2
-    lines: list[tuple[FloatArray, FloatArray, dict[str, Any]]] = []
+    lines: list[Line] = []
     for batch in batches if len(batches) <= MOST_CURVES else batches[:half] + batches[-half:]:
         mine = cells.epochs[cells.batch == batch]
         x = along(float(cells.epochs.min()) / 1.2, 2.0 * float(mine.max()), mine.tolist())

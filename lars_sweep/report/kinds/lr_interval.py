@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lars_sweep.fit.analysis import Entry
-from lars_sweep.fit.analysis.learning_rates import EffectiveLr, LrFinding
+from lars_sweep.fit.analysis.learning_rates import LrFinding
 from lars_sweep.fit.answers import Answer, Kind
 from lars_sweep.fit.lr_interval import LrInterval
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
 from lars_sweep.report.kinds.lr_interval_figure import draw_lr, lr_frame
+from lars_sweep.report.kinds.lr_measures import answer_record, measures_table
 from lars_sweep.report.labels import NBSP, batch_label, choice_split, count, lr_label
 from lars_sweep.report.sections import Drawing, Section
 from lars_sweep.report.tables import Table
@@ -42,7 +43,7 @@ def lr_interval_section(evidence: Evidence) -> Section:
         title="Good learning rates",
         verdict=_verdict(evidence, found),
         drawings=() if frame.empty else (drawing,),
-        tables=(_table(found), _verdicts_table(found)) if found else (),
+        tables=(_table(found), measures_table(found), _verdicts_table(found)) if found else (),
     )
 
 
@@ -54,10 +55,14 @@ def _caption(evidence: Evidence, found: Sequence[Panel[LrFinding]], frame: pd.Da
     delta = _delta(evidence)
     parts = [
         "Dots are single seeds, markers the mean of the ok seeds with the 95 % interval from the "
-        "seeds' pooled spread; thin lines only join them.",
-        f"Thick line: fitted plateau with its 95 % band, drawn over the LRs that lose at most "
-        f"{delta:g} points against it.",
+        "seeds' pooled spread.",
     ]
+    if (frame["what"] == "fit").any():
+        parts.append(
+            "Line: fitted flat top, thick over the LRs that lose at most "
+            f"{delta:g} points against its plateau, whose 95 % interval is shaded; LRs far below "
+            "it count little. A batch without a fit has its means joined by a thin line."
+        )
     if (frame["what"] == "not excluded").any():
         parts.append(
             "Bars below, a line per batch: dark where an LR is good, 97.5 % sure at each end; "
@@ -212,9 +217,10 @@ def _width_notes(evidence: Evidence) -> list[str]:
         for one in ratios
         if one.entry.found is not None and one.entry.found.value is not None
     ]
-    if not told:
-        return []
-    return [f"LARS's good interval is as wide as SGD's, in octaves, times {'; '.join(told[:4])}."]
+    if told:
+        return [f"LARS's good interval is as wide as SGD's, in octaves, times {some(told, 4)}."]
+    reasons = sorted({str(getattr(one.entry.result, "reason", "")) for one in ratios})
+    return [f"Width of LARS's good interval over SGD's: {'; '.join(reasons)}."] if reasons else []
 
 
 # ── tables
@@ -230,12 +236,12 @@ def _table(found: Sequence[Panel[LrFinding]]) -> Table:
     return Table(
         name="good-lrs",
         caption=f"LRs that lose at most {delta:g} points against the batch's own plateau: edges "
-        "with their 95 % intervals, in nominal base LR, in γη and in measured effective LR (mean "
-        "γλ) where there is one; the LR where half of the seeds diverge; LRs to add where an edge "
-        "is not bracketed. (?): no interval.",
-        head=("Stratum", "Batch", "From", "To", "Octaves", "Plateau %", "σ of a seed", "γη",
-              "Effective LR", "Half diverge", "Add LRs"),
-        numeric=(False, *[True] * 9, False),
+        "with their 95 % intervals, in nominal base LR; the LR where half of the seeds diverge; "
+        "sensitivity, the best mean minus the mean over all LRs tried, in points; LRs to add where "
+        "an edge is not bracketed. (?): no interval.",
+        head=("Stratum", "Batch", "From", "To", "Octaves", "Plateau %", "σ of a seed",
+              "Half diverge", "Sensitivity", "Add LRs"),
+        numeric=(False, *[True] * 8, False),
         rows=tuple(rows),
         frame=pd.DataFrame(records),
     )  # fmt: skip
@@ -244,7 +250,7 @@ def _table(found: Sequence[Panel[LrFinding]]) -> Table:
 def _cells(entry: Entry[LrFinding]) -> tuple[str, ...]:
     found = entry.found
     if found is None:
-        return (_reason(entry), *["–"] * 8)
+        return (_reason(entry), *["–"] * 7)
     one = found.interval
     ratio = _ratio(one)
     low = answer_cell(one.low, lr_label)
@@ -254,21 +260,10 @@ def _cells(entry: Entry[LrFinding]) -> tuple[str, ...]:
         "–" if ratio is None else f"{math.log2(ratio):.2f}",
         answer_cell(one.plateau, lambda value: f"{value:.2f}"),
         "–" if one.sigma is None else f"{one.sigma:.2g}",
-        _span(found.gamma_eta),
-        _span(found.effective),
         answer_cell(found.takeover, lr_label),
+        "–" if one.sensitivity is None else f"{one.sensitivity:.2f}",
         ", ".join(lr_label(lr) for lr in one.add) or "–",
     )
-
-
-def _span(found: object) -> str:
-    if not isinstance(found, (LrInterval, EffectiveLr)):
-        return "–"
-    ends = [found.low.value, found.high.value]
-    if ends == [None, None]:
-        return "–"
-    low, high = ("?" if end is None else lr_label(end) for end in ends)
-    return f"{low} – {high}"
 
 
 def _record(entry: Entry[LrFinding]) -> dict[str, object]:
@@ -279,12 +274,7 @@ def _record(entry: Entry[LrFinding]) -> dict[str, object]:
     one = found.interval
     for name, answer in (("low", one.low), ("high", one.high), ("plateau", one.plateau),
                          ("half_diverge", found.takeover)):  # fmt: skip
-        own = answer.interval
-        record |= {
-            name: answer.value, f"{name}_kind": answer.kind.value,
-            f"{name}_95_low": None if own is None else own.low,
-            f"{name}_95_high": None if own is None else own.high,
-        }  # fmt: skip
+        record |= answer_record(name, answer)
     return record | {
         "delta": one.delta, "sigma": one.sigma, "sigma_source": one.sigma_source,
         "metric": found.metric, "sensitivity": one.sensitivity,

@@ -15,6 +15,7 @@ from scipy import stats
 from lars_sweep.fit.analysis import Key
 from lars_sweep.fit.analysis.learning_rates import LrFinding
 from lars_sweep.fit.answers import Interval
+from lars_sweep.fit.lr_interval import LrInterval
 from lars_sweep.report import canvas
 from lars_sweep.report.canvas import MUTED, RED, Shape
 from lars_sweep.report.evidence import Evidence, Panel
@@ -34,6 +35,8 @@ from lars_sweep.report.observations import rows_of
 FLOOR_BELOW_PLATEAU = 15.0
 """Points: a row of panels ends this far below its lowest plateau; what lies lower is marked on the
 lower edge, so that runs near chance do not squash the differences that matter."""
+
+CURVE_POINTS = 41
 
 Row = dict[str, Any]
 
@@ -82,6 +85,7 @@ def _found(finding: LrFinding) -> Iterator[Row]:
             }  # fmt: skip
         if one.diverged.diverged:
             yield {"what": "diverged", "lr": one.lr, **counts}
+    yield from _curve(interval)
     plateau = interval.plateau
     if plateau.value is not None:
         limits = plateau.interval or Interval(low=math.nan, high=math.nan)
@@ -94,6 +98,17 @@ def _found(finding: LrFinding) -> Iterator[Row]:
         yield {"what": "not excluded", "low": interval.outer.low, "high": interval.outer.high}
     if interval.inner is not None:
         yield {"what": "surely good", "low": interval.inner.low, "high": interval.inner.high}
+
+
+def _curve(interval: LrInterval) -> Iterator[Row]:
+    """The fitted flat top over the LRs at which a seed finished."""
+    lrs = [one.lr for one in interval.verdicts if one.ok]
+    if interval.curve is None:
+        return
+    knots = [lr for lr in (interval.curve.low, interval.curve.high) if lrs[0] < lr < lrs[-1]]
+    at = np.unique([*np.geomspace(lrs[0], lrs[-1], CURVE_POINTS), *knots])
+    for lr, accuracy in zip(at, interval.curve.at(at), strict=True):
+        yield {"what": "fit", "lr": lr, "accuracy": accuracy}
 
 
 def draw_lr(
@@ -120,10 +135,21 @@ def draw_lr(
         canvas.lr_axis(slot.strip, *tested)
         slot.main.set_ylim(bottom, top)
         slot.main.set_ylabel(f"top-1 on {choice_split(evidence.observations)} (%)")
-        slot.strip.set_xlabel("base LR γ (nominal)")
+        slot.strip.set_xlabel(_axis_label(panel))
         _draw_panel(slot.main, mine, batches, bottom)
         _draw_strip(slot.strip, mine, on_strip, batches)
     return grid.figure
+
+
+def _axis_label(panel: Panel[LrFinding]) -> str:
+    """The LR's name, with what turns it into γη where one trust coefficient does."""
+    factors = {
+        f"{told.gamma_eta.verdicts[0].lr / told.interval.verdicts[0].lr:.4g}"
+        for entry in panel.members
+        if (told := entry.found) and isinstance(told.gamma_eta, LrInterval)
+    }
+    known = f"; γη = {factors.pop()} γ" if len(factors) == 1 else ""
+    return f"base LR γ (nominal{known})"
 
 
 def _limits(frame: pd.DataFrame) -> dict[int, tuple[float, float]]:
@@ -154,32 +180,36 @@ def _draw_panel(axes: Axes, mine: pd.DataFrame, batches: Sequence[int], bottom: 
         seeds, means, lost = (rows[rows["what"] == name] for name in ("seed", "mean", "pruned"))
         several = seeds[seeds.duplicated("lr", keep=False)]
         draw_dots(axes, *_xy(several[several["accuracy"] >= bottom]), color)
-        axes.plot(*_xy(means), color=color, linewidth=0.8, alpha=0.45, zorder=1.8)
+        if not (rows["what"] == "fit").any():
+            axes.plot(*_xy(means), color=color, linewidth=0.8, alpha=0.45, zorder=1.8)
         inside = means[means["accuracy"] >= bottom]
         bars = inside["low"].to_numpy(float), inside["high"].to_numpy(float)
         draw_cells(axes, *_xy(inside), bars, color=color, marker=markers[int(str(batch))])
         below = means[means["accuracy"] < bottom]["lr"]
-        axes.scatter(below, [bottom] * len(below), s=22, marker=7, color=color, clip_on=False,
-                     zorder=4)  # fmt: skip
-        axes.scatter(
-            lost["lr"], lost["accuracy"].clip(lower=bottom), s=18, marker="D", facecolors="none",
-            edgecolors=color, linewidths=0.9, zorder=2, clip_on=False,
-        )  # fmt: skip
-        _draw_plateau(axes, rows, color)
+        if len(below):
+            axes.scatter(below, [bottom] * len(below), s=22, marker=7, color=color, clip_on=False,
+                         zorder=4)  # fmt: skip
+        if len(lost):
+            axes.scatter(
+                lost["lr"], lost["accuracy"].clip(lower=bottom), s=18, marker="D", zorder=2,
+                facecolors="none", edgecolors=color, linewidths=0.9, clip_on=False,
+            )  # fmt: skip
+        _draw_top(axes, rows, color)
     _draw_baseline(axes, mine)
 
 
-def _draw_plateau(axes: Axes, rows: pd.DataFrame, color: str) -> None:
-    """The height of the good LRs, from edge to edge, as far as they were bracketed."""
-    plateau = rows[rows["what"] == "plateau"]
-    if plateau.empty:
+def _draw_top(axes: Axes, rows: pd.DataFrame, color: str) -> None:
+    """The flat top, thick over the good LRs, and the interval of its height over them."""
+    curve, plateau = (rows[rows["what"] == name] for name in ("fit", "plateau"))
+    if curve.empty or plateau.empty:
         return
-    left, right = axes.get_xlim()
+    x, y = _xy(curve)
     ends = [rows[rows["what"] == name]["lr"] for name in ("lower edge", "upper edge")]
-    low = float(ends[0].iloc[0]) if len(ends[0]) else left
-    high = float(ends[1].iloc[0]) if len(ends[1]) else right
-    height = float(plateau["accuracy"].iloc[0])
-    axes.plot([low, high], [height, height], color=color, linewidth=2.2, alpha=0.9, zorder=2.5,
+    low = float(ends[0].iloc[0]) if len(ends[0]) else x[0]
+    high = float(ends[1].iloc[0]) if len(ends[1]) else x[-1]
+    axes.plot(x, y, color=color, linewidth=1.1, alpha=0.9, zorder=2.4)
+    at = np.unique([*x[(x > low) & (x < high)], max(low, x[0]), min(high, x[-1])])
+    axes.plot(at, np.interp(np.log(at), np.log(x), y), color=color, linewidth=2.6, zorder=2.5,
               solid_capstyle="butt")  # fmt: skip
     axes.fill_between(
         [low, high], float(plateau["low"].iloc[0]), float(plateau["high"].iloc[0]), color=color,

@@ -18,6 +18,8 @@ from lars_sweep.report.bands import mean_band
 from lars_sweep.report.evidence import Evidence, Found
 
 Row = dict[str, Any]
+Line = tuple[FloatArray, FloatArray, Row]
+"""Batch (m,), epochs (m,), ascending in either, and what else the rows of a curve hold."""
 _BAND_POINTS = 13
 _CURVE_POINTS = 49
 
@@ -62,9 +64,7 @@ def edge_cells(evidence: Evidence, found: Found[Any]) -> set[tuple[int, float]]:
     return set()
 
 
-def curve_rows(
-    fit: StepsFit, curves: Sequence[tuple[FloatArray, FloatArray, dict[str, Any]]]
-) -> Iterator[Row]:
+def curve_rows(fit: StepsFit, curves: Sequence[Line]) -> Iterator[Row]:
     """The averaged curve along several lines, with its 95 % band.
 
     The band is computed at some points of each line, for all lines at once, and interpolated
@@ -72,7 +72,7 @@ def curve_rows(
 
     Args:
         fit: the joint fit.
-        curves: batch (m,), epochs (m,) and what else its rows hold, per line; ascending in either.
+        curves: the lines.
     """
     points = [np.stack([e * fit.samples / b, b], axis=-1) for b, e, _ in curves]
     few = [np.unique(np.linspace(0, len(at) - 1, _BAND_POINTS).astype(int)) for at in points]

@@ -1,0 +1,131 @@
+"""Every fit of one group of rows: what needs no other group, so that groups can be fitted apart."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from lars_sweep.fit.analysis.chosen import Chosen, choose, chosen_rows
+from lars_sweep.fit.analysis.critical import CriticalFinding, critical_finding
+from lars_sweep.fit.analysis.curves_in_steps import (
+    BatchFinding,
+    EpochsFinding,
+    StepsFinding,
+    batch_findings,
+    epochs_finding,
+    steps_finding,
+)
+from lars_sweep.fit.analysis.entries import Entry, Missing, TooLittle
+from lars_sweep.fit.analysis.groups import Group
+from lars_sweep.fit.analysis.learning_rates import (
+    EffectiveLrs,
+    LrFinding,
+    codes,
+    lr_findings,
+)
+from lars_sweep.fit.analysis.losses import GapFinding, gap_findings
+from lars_sweep.fit.analysis.norms import LayersFinding, layers_findings
+from lars_sweep.fit.analysis.options import FitOptions
+from lars_sweep.fit.analysis.scaling import LrScalingFinding, lr_scalings
+from lars_sweep.fit.rows import Rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRows:
+    """A group with its chosen LRs and what was recorded of its runs."""
+
+    group: Group
+    chosen: tuple[Chosen, ...] | TooLittle
+    curves: Rows | None
+    """Of the runs at the chosen LRs."""
+    layers: Rows | None
+    effective: EffectiveLrs | None
+    """Of all its runs."""
+    options: FitOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFindings:
+    """Entries of one group, empty for a question that was not asked."""
+
+    lr_interval: tuple[Entry[LrFinding], ...] = ()
+    steps: StepsFinding | None = None
+    epochs: tuple[Entry[EpochsFinding], ...] = ()
+    batch: tuple[Entry[BatchFinding], ...] = ()
+    best_lr: tuple[Entry[LrScalingFinding], ...] = ()
+    critical_batch: tuple[Entry[CriticalFinding], ...] = ()
+    gap: tuple[Entry[GapFinding], ...] = ()
+    layers: tuple[Entry[LayersFinding], ...] = ()
+
+
+def rows_of_group(
+    group: Group,
+    curves: Rows | None,
+    layers: Rows | None,
+    effective: EffectiveLrs | None,
+    options: FitOptions,
+) -> GroupRows:
+    """What `group_findings` reads of all rows."""
+    chosen = choose(group)
+    trials = trials_of(group, chosen)
+    if effective is not None and "trial_id" in group.rows:
+        own = group.rows["trial_id"].tolist()
+        effective = {trial: effective[trial] for trial in own if trial in effective}
+    return GroupRows(
+        group=group,
+        chosen=chosen,
+        curves=None if curves is None else _of_trials(curves, trials),
+        layers=None if layers is None else _of_trials(layers, trials),
+        effective=effective,
+        options=options,
+    )
+
+
+def trials_of(group: Group, chosen: tuple[Chosen, ...] | Missing) -> set[str]:
+    """Finished trials at the chosen LRs."""
+    if not isinstance(chosen, tuple) or "trial_id" not in group.rows:
+        return set()
+    return set(chosen_rows(group, chosen)["trial_id"].tolist())
+
+
+def _of_trials(rows: Rows, trials: set[str]) -> Rows:
+    names, index = codes(rows["trial_id"])
+    return rows.where(np.array([name in trials for name in names], dtype=bool)[index])
+
+
+def group_findings(given: GroupRows) -> GroupFindings:
+    """Answer every question that was asked about a group."""
+    group, chosen, options = given.group, given.chosen, given.options
+    wanted = set(options.kinds)
+    rates: tuple[Entry[LrFinding], ...] = ()
+    if wanted & {"lr-interval", "best-lr", "batch"}:
+        rates = lr_findings(group, options, given.effective)
+    found = GroupFindings()
+    if wanted & {"epochs", "batch", "critical-batch"}:
+        found = _in_steps(group, steps_finding(group, chosen, options), options)
+    return dataclasses.replace(
+        found,
+        lr_interval=rates,
+        best_lr=lr_scalings(group, rates) if "best-lr" in wanted else (),
+        gap=gap_findings(group, chosen, given.curves, options) if "gap" in wanted else (),
+        layers=layers_findings(group, chosen, given.layers) if "layers" in wanted else (),
+    )
+
+
+def _in_steps(group: Group, steps: StepsFinding | Missing, options: FitOptions) -> GroupFindings:
+    """What rests on the joint curve in steps."""
+    asked = [kind in options.kinds for kind in ("epochs", "batch", "critical-batch")]
+    if not isinstance(steps, StepsFinding):
+        return GroupFindings(
+            epochs=(group.entry(steps),) if asked[0] else (),
+            batch=(group.entry(steps),) if asked[1] else (),
+            critical_batch=(group.entry(steps),) if asked[2] else (),
+        )
+    return GroupFindings(
+        steps=steps,
+        epochs=(group.entry(epochs_finding(steps)),) if asked[0] else (),
+        batch=batch_findings(group, steps, options) if asked[1] else (),
+        critical_batch=(group.entry(critical_finding(group, steps)),) if asked[2] else (),
+    )

@@ -1,0 +1,140 @@
+"""Processes that help this one with a large report; a small one is made here alone.
+
+A worker is a fresh interpreter that knows nothing of the main script: unlike those of
+`multiprocessing` it is safe in a script without a ``__main__`` guard, and unlike a fork it holds no
+other thread's locks. A call gives the same result in either process, so that a report's bytes do
+not hang on where it was made.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import IO, Any, Protocol, TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+MANY_ROWS = 2000
+"""Outcomes from which on workers are worth their start, two seconds each."""
+_MOST = 3
+
+
+class Mapper(Protocol):
+    """As the builtin ``map`` of one sequence: results in the order of the items."""
+
+    def __call__(self, function: Callable[[A], B], items: Sequence[A], /) -> Iterable[B]:
+        """``[function(item) for item in items]``; all of it can be pickled."""
+        ...
+
+
+class Workers:
+    """A context that starts processes when they are first worth it, and ends them with its block.
+
+    One for each core but the one that this process works on, three at most.
+    """
+
+    def __init__(self) -> None:
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._threads: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._threads is not None:
+            self._threads.shutdown()
+        for worker in self._running:
+            for pipe in (worker.stdin, worker.stdout):
+                assert pipe is not None
+                with suppress(BrokenPipeError):  # of one that was killed
+                    pipe.close()
+            worker.wait()
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that run."""
+        return [worker.pid for worker in self._running]
+
+    def mapper(self, rows: int) -> Mapper:
+        """What maps over parts of so many outcomes."""
+        count = min((os.cpu_count() or 1) - 1, _MOST)
+        if rows < MANY_ROWS or count < 1:
+            return map
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(count)
+            self._running = [_start() for _ in range(count)]
+        return _mapped(self._running, self._threads)
+
+
+def _start() -> subprocess.Popen[bytes]:
+    # One thread each: BLAS threads of several processes would fight for the same cores.
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", "from lars_sweep.report.workers import serve; serve()"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+
+
+def _mapped(workers: Sequence[subprocess.Popen[bytes]], threads: ThreadPoolExecutor) -> Mapper:
+    def over(function: Callable[[A], B], items: Sequence[A], /) -> Iterable[B]:
+        left: SimpleQueue[tuple[int, A] | None] = SimpleQueue()
+        for numbered in enumerate(items):
+            left.put(numbered)
+        found: dict[int, B] = {}
+
+        def work(call: Callable[[A], B]) -> None:
+            with suppress(Empty):
+                while (one := left.get_nowait()) is not None:
+                    found[one[0]] = call(one[1])
+
+        helping = [threads.submit(work, partial(_asked, worker, function)) for worker in workers]
+        work(function)
+        for one in helping:
+            one.result()
+        return [found[i] for i in range(len(items))]
+
+    return over
+
+
+def _asked(worker: subprocess.Popen[bytes], function: Callable[[A], B], item: A) -> Any:
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    try:
+        pickle.dump((function, item), worker.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+        worker.stdin.flush()
+        good, result = pickle.load(worker.stdout)
+    except (EOFError, OSError) as error:
+        raise RuntimeError(
+            f"a process that helps to make the report ended with status {worker.wait()}; is there "
+            "enough memory?"
+        ) from error
+    if not good:
+        raise result
+    return result
+
+
+def serve() -> None:
+    """A worker's loop: a pickled (function, item) from stdin, its result to stdout, until the end.
+
+    What the work prints goes to stderr.
+    """
+    import lars_sweep.report.render  # noqa: F401  # loads while the first task is prepared
+
+    answers: IO[bytes] = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    while True:
+        try:
+            function, item = pickle.load(sys.stdin.buffer)
+            content: tuple[bool, object] = (True, function(item))
+        except EOFError:
+            return
+        except Exception as error:
+            content = (False, error)
+        pickle.dump(content, answers, protocol=pickle.HIGHEST_PROTOCOL)
+        answers.flush()

@@ -1,0 +1,69 @@
+"""Processes that help with a report: the order, the errors and the end of their work."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lars_sweep.report.workers import MANY_ROWS, Workers
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    with Workers() as started:
+        yield started
+
+
+def test_results_are_in_the_order_of_the_items(workers: Workers) -> None:
+    found = workers.mapper(MANY_ROWS)(math.factorial, range(40))
+    assert list(found) == [math.factorial(n) for n in range(40)]
+    assert len(workers.pids) == 2
+
+
+def test_few_rows_start_nobody(workers: Workers) -> None:
+    assert workers.mapper(MANY_ROWS - 1) is map
+    assert workers.pids == []
+
+
+ELSEWHERE = (
+    "import os, time\ntime.sleep(0.5)\nif os.getpid() != {here}: raise ValueError('no sigma')"
+)
+
+
+def test_an_error_of_a_helper_is_raised_here(workers: Workers) -> None:
+    mapper = workers.mapper(MANY_ROWS)
+    with pytest.raises(ValueError, match="no sigma"):
+        mapper(exec, [ELSEWHERE.format(here=os.getpid())] * 30)
+
+
+def test_what_a_helper_cannot_import_is_an_error_too(workers: Workers) -> None:
+    mapper = workers.mapper(MANY_ROWS)
+    with pytest.raises(ModuleNotFoundError, match="test_workers"):
+        mapper(slow, [0.5] * 30)
+
+
+def slow(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def test_a_helper_that_is_killed_is_told_of(workers: Workers) -> None:
+    mapper = workers.mapper(MANY_ROWS)
+    for pid in workers.pids:
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="ended with status -9; is there enough memory"):
+        mapper(time.sleep, [0.2] * 5)
+
+
+def test_helpers_end_with_the_block() -> None:
+    with Workers() as started:
+        started.mapper(MANY_ROWS)
+        pids = started.pids
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
