@@ -17,6 +17,7 @@ from lars_sweep.cluster.loading import reference
 from lars_sweep.dispatch.status import run_status
 from lars_sweep.rundir.launches import Launch, record_intent
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.plan import load_plan
 
 
@@ -209,6 +210,31 @@ def test_resuming_goes_on_with_the_profile_of_the_last_launch(
     done = lars_sweep("resume", run.path, "--workers", "1")
     assert "started 1 worker (mine)" in done.stderr
     until_finished(run)
+
+
+def test_resume_tries_failed_trials_again_if_asked_to(cli: Here, tmp_path: Path) -> None:
+    run = make_run(tmp_path, sampled("random", 4))
+
+    ids = [queued.trial_id for queued in load_plan(run).queue[:2]]
+
+    def fail(trial: TrialSpec, number: int) -> None:
+        if trial.trial_id in ids:
+            raise ValueError("planted")
+
+    finish(run, CurveTrainer(at_evaluation=fail))
+    assert "failed: 2 ValueError: planted" in cli("status", run.path).out
+    alone = cli("resume", run.path, "--cause", "planted")
+    assert (alone.status, alone.err) == (2, "error: --cause: allowed: only together with "
+                                            "--retry-failed\n")  # fmt: skip
+    other = cli("resume", run.path, "--retry-failed", "--cause", "disk")
+    assert other.status == 2
+    assert other.err.endswith("there are: 'ValueError: planted' (2)\n")
+    done = lars_sweep("resume", run.path, "--retry-failed", "--workers", "1")
+    assert done.stderr.splitlines()[:2] == [
+        "2 failed trials to be tried again", "started 1 worker (local)",
+    ]  # fmt: skip
+    until_finished(run)
+    assert run_status(run).count("ok") == 4
 
 
 def until_finished(run: RunDir) -> None:
