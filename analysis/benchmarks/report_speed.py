@@ -3,9 +3,10 @@
     python analysis/benchmarks/report_speed.py [--quick] [--out FILE]
 
 Outcomes are generated: a flat top with a divergence cliff over learning rates, two networks, LARS
-and SGD, five batches, two numbers of epochs (40 strata), seeds with noise. `report` is one process
-from the tables in memory to all files written, in a process of its own so that its peak memory is
-its own; it analyses and draws everything. `tables` are the plain tables alone. `interval` is one LR
+and SGD, five batches, two numbers of epochs (40 strata), seeds with noise. `report` is a fresh
+process, its start included, from the tables on disk to all files written: it analyses and draws
+everything, and its memory is the sum of the peaks of all its processes, pages that they share
+counted once for each. `tables` are the plain tables alone. `interval` is one LR
 interval with 1,000 bootstraps of its rows' seeds: the replicates are fitted at once, which is what
 `find_edges` is made for; `interval_profile` is the interval that reports print, from profiles.
 """
@@ -16,7 +17,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from measuring import arguments, at_most, finish, machine
 
 from lars_sweep.outcomes.tables import arrow_schema
 
-RESULT = Path(__file__).parent / "results" / "report_speed.json"
 MODELS, OPTIMIZERS, EPOCHS = ("alexnet", "alexnet_bn"), ("lars", "sgd"), (15.0, 30.0)
 BATCHES, SEEDS, SAMPLES = (256, 512, 1024, 2048, 4096), 5, 50_000
 STRATA = len(MODELS) * len(OPTIMIZERS) * len(EPOCHS) * len(BATCHES)
@@ -289,32 +289,8 @@ def median_of(work: Callable[[], object], rounds: int) -> float:
     return round(statistics.median(seconds), 3)
 
 
-def exceeded(results: dict[str, Any], where: str = "") -> list[str]:
-    """Every number above its limit."""
-    found = []
-    for name, value in results.items():
-        if isinstance(value, dict):
-            found += exceeded(value, f"{where}{name}.")
-        elif name in LIMITS and value > LIMITS[name]:
-            found.append(f"{where}{name}: {value} > {LIMITS[name]}")
-    return found
-
-
-def machine() -> dict[str, Any]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return {
-        "cpu": next(names, platform.machine()),
-        "cores": os.cpu_count(),
-        "load_average_at_start": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="show that it works; no result file")
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser = arguments(__doc__)
     parser.add_argument("--report", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.report is not None:
@@ -326,14 +302,7 @@ def main() -> None:
         results["report"] = measure_report(Path(directory), trials, evaluations)
     results["tables_5000_s"] = measure_tables(600 if options.quick else 5000)
     results |= measure_interval(1 if options.quick else 5)
-    results["limits"] = LIMITS
-    results["exceeded"] = exceeded(results)
-    text = json.dumps(results, indent=2) + "\n"
-    print(text, end="")
-    if not options.quick:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text)
-        sys.exit(bool(results["exceeded"]))
+    finish(options, __file__, results, list(at_most(results, LIMITS)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How long a simulated sweep and a power report take, as a user starts them.
 
-    python analysis/benchmarks/simulate_and_power.py [--trials 500] [--rounds 3] [--out FILE]
+    python analysis/benchmarks/simulate_and_power.py [--quick] [--trials 500] [--rounds 3]
 
 `launch --simulate --wait` plans the sweep, starts the local profile's workers, follows them and
 writes the report (`with_report_s`; the report has a benchmark of its own). `run_s` is the time from
@@ -11,11 +11,8 @@ status 1 if a number exceeds its limit.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,7 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-RESULT = Path(__file__).parent / "results" / "simulate_and_power.json"
+from measuring import arguments, at_most, finish, machine
+
 LIMITS = {"run_s": 20, "power_s": 20}
 SEEDS = 5
 BATCHES = (32, 64, 128, 256, 512)
@@ -96,41 +94,17 @@ def summary(name: str, seconds: list[float]) -> dict[str, Any]:
     }
 
 
-def exceeded(results: dict[str, Any]) -> list[str]:
-    """Every number above its limit."""
-    return [
-        f"{name}: {results[name]} > {limit}"
-        for name, limit in LIMITS.items()
-        if results[name] > limit
-    ]
-
-
-def machine() -> dict[str, Any]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return {
-        "cpu": next(names, platform.machine()),
-        "cores": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--trials", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
+    trials, rounds = (50, 1) if options.quick else (options.trials, options.rounds)
     results: dict[str, Any] = {"machine": machine()}
     with tempfile.TemporaryDirectory() as directory:
-        results |= simulated(Path(directory), options.trials, options.rounds)
-        results |= powered(Path(directory), options.rounds)
-    results |= {"limits": LIMITS, "exceeded": exceeded(results)}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=2) + "\n")
-    print(json.dumps(results, indent=2))
-    sys.exit(bool(results["exceeded"]))
+        results |= simulated(Path(directory), trials, rounds)
+        results |= powered(Path(directory), rounds)
+    finish(options, __file__, results, list(at_most(results, LIMITS)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from lars_sweep.cli.options import Baseline, Delta, Inputs, Json, Kinds, Pool, S
 
 if TYPE_CHECKING:
     from lars_sweep.fit.analysis import Analysis
-    from lars_sweep.report.fit_tables import FitTable, Value
+    from lars_sweep.report.fit_records import Value
+    from lars_sweep.report.fit_tables import FitTable
 
 # Long tables are printed when their question was asked for alone; files and JSON hold them always.
 DETAILS = ("lr-units", "lr-verdicts", "steps-forms", "best-lr-forms", "layer-norms")

@@ -18,7 +18,7 @@ from lars_sweep.fit.analysis import Analysis, Chosen, FitOptions, Key, LrFinding
 from lars_sweep.fit.analysis.groups import Group, split
 from lars_sweep.fit.answers import Answer, Interval, Kind
 from lars_sweep.fit.rows import Rows
-from lars_sweep.report.fit_tables import Record
+from lars_sweep.report.fit_records import Record
 from lars_sweep.report.inputs import to_rows
 from lars_sweep.report.published import NAME, published_outcomes
 

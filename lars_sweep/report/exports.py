@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from lars_sweep.fit.analysis import Analysis, Chosen, Entry
 from lars_sweep.fit.answers import Answer, Interval, to_jsonable
 from lars_sweep.fit.engine import CurveFit
-from lars_sweep.report.fit_tables import FitTable, Record, Value, fit_tables
+from lars_sweep.report.fit_records import Record, Value
+from lars_sweep.report.fit_tables import FitTable, fit_tables
 from lars_sweep.report.labels import batch_label
 
 FITS_VERSION = 1

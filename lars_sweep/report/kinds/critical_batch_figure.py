@@ -15,8 +15,9 @@ from lars_sweep.report import canvas
 from lars_sweep.report.canvas import INK, MUTED, OPTIMIZER_COLORS, Shape
 from lars_sweep.report.evidence import Evidence, Panel
 from lars_sweep.report.fitmarks import Handle, draw_cells, draw_curve
+from lars_sweep.report.grid import WIDE_LABELS, panel_grid
 from lars_sweep.report.kinds.steps_marks import columns
-from lars_sweep.report.labels import count, figure_footer
+from lars_sweep.report.labels import count
 from lars_sweep.report.marks import handle
 
 DEVICE_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -37,13 +38,12 @@ def draw_steps_to_target(
         legend.append(Line2D([], [], color=INK, linewidth=1.5, label="fit"))
     if (frame["what"] == "B_half").any():
         legend.append(Line2D([], [], color="#d55e00", linewidth=1.3, label="B½, 95 % shaded"))
-    grid = canvas.make_canvas(
-        canvas.arrange([panel.slot for panel in shown], shape),
-        {panel.number: panel.title for panel in shown},
+    grid = panel_grid(
+        evidence,
+        shown,
         shape,
         legend=legend,
-        footer=figure_footer(evidence.observations, evidence.fixture),
-        left=0.82,
+        left=WIDE_LABELS,
     )
     for panel in shown:
         mine = frame[frame["panel"] == panel.number]
@@ -94,13 +94,12 @@ def draw_clock(
     legend: list[Handle] = [
         handle(count(d, "device"), marker=looks[d][1], color=looks[d][0]) for d in devices
     ]
-    grid = canvas.make_canvas(
-        canvas.arrange([panel.slot for panel in shown], shape),
-        {panel.number: panel.title for panel in shown},
+    grid = panel_grid(
+        evidence,
+        shown,
         shape,
         legend=legend,
-        footer=figure_footer(evidence.observations, evidence.fixture),
-        left=0.82,
+        left=WIDE_LABELS,
     )
     for panel in shown:
         axes, mine = grid.slots[panel.number].main, frame[frame["panel"] == panel.number]

@@ -24,8 +24,9 @@ from lars_sweep.report.fitmarks import (
     draw_level,
     fit_handles,
 )  # fmt: skip
+from lars_sweep.report.grid import panel_grid
 from lars_sweep.report.kinds.steps_marks import columns
-from lars_sweep.report.labels import batch_label, figure_footer, number
+from lars_sweep.report.labels import batch_label, number
 from lars_sweep.report.marks import batch_legend, seed_handle
 
 FAR = 4.0
@@ -38,12 +39,11 @@ def draw_epochs(
     """A colour per batch, its curve, and its epochs to the target on the strip below."""
     answered = frame[frame["what"].str.startswith("target")]
     lines = sorted(int(b) for b in answered["batch"].unique())
-    grid = canvas.make_canvas(
-        canvas.arrange([panel.slot for panel in shown], shape),
-        {panel.number: panel.title for panel in shown},
+    grid = panel_grid(
+        evidence,
+        shown,
         shape,
         legend=_legend(evidence, frame, answers=bool(lines)),
-        footer=figure_footer(evidence.observations, evidence.fixture),
         strip_rows=len(lines),
     )
     for panel in shown:
@@ -123,12 +123,11 @@ def draw_steps(
     evidence: Evidence, shown: Sequence[Panel[EpochsFinding]], frame: pd.DataFrame, shape: Shape
 ) -> Figure:
     """All cells of a network on one curve in steps."""
-    grid = canvas.make_canvas(
-        canvas.arrange([panel.slot for panel in shown], shape),
-        {panel.number: panel.title for panel in shown},
+    grid = panel_grid(
+        evidence,
+        shown,
         shape,
         legend=_legend(evidence, frame, answers=False),
-        footer=figure_footer(evidence.observations, evidence.fixture),
     )
     for panel in shown:
         axes, mine = grid.slots[panel.number].main, frame[frame["panel"] == panel.number]

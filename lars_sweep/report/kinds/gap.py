@@ -13,8 +13,9 @@ from lars_sweep.fit.gap import GapComparison
 from lars_sweep.report import canvas
 from lars_sweep.report.canvas import Shape
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
+from lars_sweep.report.grid import WIDE_LABELS, panel_grid
 from lars_sweep.report.kinds.steps_marks import columns
-from lars_sweep.report.labels import NBSP, batch_label, figure_footer
+from lars_sweep.report.labels import NBSP, batch_label
 from lars_sweep.report.marks import batch_legend
 from lars_sweep.report.sections import Drawing, Section
 from lars_sweep.report.tables import Table
@@ -82,13 +83,12 @@ def _draw(
     batches = evidence.observations.batches
     colors = canvas.batch_colors(batches)
     drawn = sorted(int(b) for b in frame["global_batch"].unique())
-    grid = canvas.make_canvas(
-        canvas.arrange([panel.slot for panel in shown], shape),
-        {panel.number: panel.title for panel in shown},
+    grid = panel_grid(
+        evidence,
+        shown,
         shape,
         legend=batch_legend(drawn, batches),
-        footer=figure_footer(evidence.observations, evidence.fixture),
-        left=0.82,
+        left=WIDE_LABELS,
     )
     for panel in shown:
         axes, mine = grid.slots[panel.number].main, frame[frame["panel"] == panel.number]

@@ -28,7 +28,8 @@ from lars_sweep.report.fitmarks import (
     draw_lost,
     good_lr_handles,
 )
-from lars_sweep.report.labels import batch_label, choice_split, figure_footer
+from lars_sweep.report.grid import panel_grid
+from lars_sweep.report.labels import batch_label, choice_split
 from lars_sweep.report.marks import batch_legend, handle, seed_handle
 from lars_sweep.report.observations import rows_of
 
@@ -118,12 +119,11 @@ def draw_lr(
     batches = evidence.observations.batches
     limits = _limits(frame)
     on_strip = sorted(int(b) for b in frame["global_batch"].unique())
-    grid = canvas.make_canvas(
-        canvas.arrange([panel.slot for panel in panels], shape),
-        {panel.number: panel.title for panel in panels},
+    grid = panel_grid(
+        evidence,
+        panels,
         shape,
         legend=_legend(evidence, frame, limits),
-        footer=figure_footer(evidence.observations, evidence.fixture),
         strip_rows=len(on_strip),
     )
     for panel in panels:

@@ -29,9 +29,9 @@ def measures_table(found: Sequence[Panel[LrFinding]]) -> Table:
     return Table(
         name="good-lrs-measures",
         caption="The same edges as largest LR of the schedule, as γη (LARS) and as measured "
-        "effective LR (mean γλ over training and tensors); and the LRs that stay within δ of the "
-        "baseline batch's plateau instead of the batch's own, with the points by which its own "
-        "plateau lies below it. 95 % intervals.",
+        "effective LR (mean γλ over training and tensors), their intervals in the file; and the "
+        "LRs that stay within δ of the baseline batch's plateau instead of the batch's own, with "
+        "the points by which its own plateau lies below it, and 95 % intervals.",
         head=("Stratum", "Batch", "Largest γ", "γη", "Effective LR", "Baseline", "Keeps up from",
               "To", "Plateau lost"),
         numeric=(False, *[True] * 8),
@@ -62,8 +62,11 @@ def _cells(entry: Entry[LrFinding]) -> tuple[str, ...]:
 def _span(found: object) -> str:
     if not isinstance(found, (LrInterval, EffectiveLr)):
         return "–"
-    low, high = (answer_cell(end, lr_label) for end in (found.low, found.high))
-    return "–" if low == high == "–" else f"{low} to {high}"
+    ends = [found.low.value, found.high.value]
+    if ends == [None, None]:
+        return "–"
+    low, high = ("?" if end is None else lr_label(end) for end in ends)
+    return f"{low} – {high}"
 
 
 def _record(entry: Entry[LrFinding]) -> dict[str, object]:

@@ -1,0 +1,37 @@
+"""The canvas of a figure that has one panel for each panel of findings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from lars_sweep.report.canvas import Canvas, Shape, arrange, make_canvas
+from lars_sweep.report.evidence import Evidence, Panel
+from lars_sweep.report.labels import figure_footer
+
+WIDE_LABELS = 0.82
+"""Inches left of a panel whose y axis has numbers of five digits."""
+
+
+def panel_grid(
+    evidence: Evidence,
+    shown: Sequence[Panel[Any]],
+    shape: Shape,
+    *,
+    legend: Sequence[Line2D | Patch],
+    strip_rows: int = 0,
+    left: float = 0.66,
+) -> Canvas:
+    """Slots by panel number, the panels' titles, the footer; arguments as `canvas.make_canvas`."""
+    return make_canvas(
+        arrange([panel.slot for panel in shown], shape),
+        {panel.number: panel.title for panel in shown},
+        shape,
+        legend=legend,
+        footer=figure_footer(evidence.observations, evidence.fixture),
+        strip_rows=strip_rows,
+        left=left,
+    )
