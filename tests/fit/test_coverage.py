@@ -1,7 +1,7 @@
-"""Coverage of the intervals: a small simulation always, 2,000 repetitions under ``long``.
+"""Coverage of the intervals: a small simulation always, the whole suites under ``long``.
 
 The long results are committed with a hash of the code that made them; a change of that code without
-a new run fails here.
+a new run fails here. Comments and docstrings are no part of that hash.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "analysis" / "benchmarks"
 SUITES = ("edges", "derived")
 
-# Targets that the committed results miss, by scenario and side; anything else must hold.
+# Targets that the committed results miss, by scenario and side; anything else must hold. Of the
+# edges: a peak and a narrow plateau look alike at nine LRs. The average over both families is 1.5
+# times as wide as a fit that is told of a peak, and in between where there is a plateau; flat tops
+# alone would reach 0.09 octave there, and cover a peak's edge in 0.91. Of the width, 0.1 is the
+# price of FORM_ERROR, without which a flat top's edge is covered in 0.92 (400 repetitions each).
 KNOWN_MISSES: dict[str, set[str]] = {
     "edges": {
-        "asymmetric with cliff low width",  # 1.56 times the oracle's, 1.5 allowed
-        "heavy-tailed edges low width",  # 1.54
-        "flat top with cliff low rmse",  # 0.115 octave, 0.10 allowed
-        "stochastic cliff low rmse",  # 0.123
-        "stochastic cliff high rmse",  # 0.129
+        "asymmetric with cliff low width",  # 1.54 times the oracle's, 1.5 allowed
+        "flat top with cliff low rmse",  # 0.118 octave, 0.10 allowed, the oracle's 0.090
+        "level-dependent variance low unbounded",  # 0.059, 0.05 allowed: cells found to scatter
+        "wide scatter far from the plateau low width",  # 1.62
     },
     "derived": set(),
 }
@@ -55,6 +58,11 @@ def _misses(scenarios: dict[str, dict]) -> set[str]:
     return missed
 
 
+def _lengths(scenarios: dict[str, dict]) -> set[int]:
+    entries = [e for entry in scenarios.values() for e in (entry, *entry.values())]
+    return {e["repetitions"] for e in entries if isinstance(e, dict) and "repetitions" in e}
+
+
 @pytest.mark.parametrize("scenario", ["flat top with cliff"])
 def test_edges_cover_in_400_repetitions(benchmark, scenario: str) -> None:  # type: ignore[no-untyped-def]
     sides = benchmark("edges").run(scenario, 400)
@@ -68,32 +76,26 @@ def test_derived_intervals_cover_in_100_repetitions(benchmark, scenario: str) ->
     assert benchmark("derived").run(scenario, 100)["holds"]["coverage"]
 
 
-CHAIN = (
-    "edges, seeds until narrow",
-    "edges, seeds until narrow, median pruning",
-    "edges against the estimated baseline",
-    "best LR at a batch",
-    "best LR at a batch, median pruning",
-    "epochs to the estimated baseline",
-    "epochs to the estimated baseline, median pruning",
-)
-
-
 def test_edges_cover_with_adaptive_seeds_and_pruning_in_40_repetitions(benchmark) -> None:  # type: ignore[no-untyped-def]
-    chain = benchmark("chain")
-    assert tuple(chain.SCENARIOS) == CHAIN
-    sides = chain.run("edges, seeds until narrow, median pruning", 40)
+    sides = benchmark("chain").run("edges, seeds until narrow, median pruning", 40)
     assert set(sides) == {"low", "high"}
     for side in sides.values():
         assert side["holds"]["coverage"], side
 
 
-@pytest.mark.long
-@pytest.mark.timeout(7200)
-@pytest.mark.parametrize("scenario", CHAIN)
-def test_whole_campaigns_cover_in_400_repetitions(benchmark, scenario: str) -> None:  # type: ignore[no-untyped-def]
-    for side, found in benchmark("chain").run(scenario, 400).items():
-        assert found["holds"]["coverage"], (side, found)
+def test_the_version_of_code_is_that_of_its_statements(benchmark, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    script = tmp_path / "script.py"
+
+    def version(source: str) -> str:
+        script.write_text(source)
+        return benchmark("common").code_version((), str(script))
+
+    before = version('def f():\n    """Says."""\n    return "# 1"\n')
+    assert (
+        version('# Why.\n\ndef f():\n    """Says\n\n    more."""\n    return "# 1"  # one\n')
+        == before
+    )
+    assert version('def f():\n    """Says."""\n    return "# 2"\n') != before
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -104,6 +106,7 @@ def test_committed_results_belong_to_this_code_and_hold(benchmark, suite: str) -
         f"the code changed: run analysis/benchmarks/coverage_{suite}.py and commit its result"
     )
     assert set(committed["scenarios"]) == set(script.SCENARIOS)
+    assert _lengths(committed["scenarios"]) == {getattr(script, "REPETITIONS", common.REPETITIONS)}
     assert _misses(committed["scenarios"]) == KNOWN_MISSES[suite]
 
 
