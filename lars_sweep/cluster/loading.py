@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -58,6 +58,7 @@ def load_profile(name_or_path: str | Path) -> Profile:
         )
     except ValidationError as error:
         findings = [_finding(details) for details in error.errors(include_url=False)]
+        findings += _bad_options(toml.content.get("sbatch"))
         raise SpecError(_in_order(toml, findings)) from None
     raise_if_any(_in_order(toml, _contradictions(profile)))
     return profile
@@ -65,7 +66,7 @@ def load_profile(name_or_path: str | Path) -> Profile:
 
 def _in_order(toml: TomlFile, findings: Iterable[Finding]) -> list[Problem]:
     """The problems as a reader of the file meets them; first those of absent keys."""
-    problems = [toml.problem(*finding) for finding in findings]
+    problems = [toml.problem(*finding) for finding in dict.fromkeys(findings)]
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 
@@ -82,8 +83,13 @@ def _find(name_or_path: str | Path) -> Path:
 
 
 def _finding(details: ErrorDetails) -> Finding:
-    # The last part of a path through a union names the type that was tried.
-    path = tuple(part for part in details["loc"] if part not in ("bool", "int", "str"))
+    path = details["loc"]
+    if path[0] == "sbatch" and len(path) == 3:  # one finding for each type that was tried
+        return path[:2], shown(details["input"]), "true, an integer or text in quotes"
+    if details["type"] == "string_pattern_mismatch":
+        if path[-1] == "[key]":
+            return path[:-1], "this name", "letters, digits and _, no digit first"
+        return path, shown(details["input"]), "text on one line"
     if details["type"] == "missing":
         return path, "nothing", "a value; required"
     if details["type"] == "extra_forbidden":
@@ -106,7 +112,7 @@ def _contradictions(profile: Profile) -> Iterator[Finding]:
     yield from _twice(profile.job)
     yield from _without_gpus(profile)
     yield from _ill_shaped(profile)
-    yield from _bad_options(profile)
+    yield from _bad_options(profile.sbatch)
     if profile.executor == "local":
         yield from _local(profile)
 
@@ -149,8 +155,9 @@ def _ill_shaped(profile: Profile) -> Iterator[Finding]:
         yield ("environment", "container_mounts"), given, allowed
 
 
-def _bad_options(profile: Profile) -> Iterator[Finding]:
-    for option, value in profile.sbatch.items():
+def _bad_options(options: object) -> Iterator[Finding]:
+    """Also of a file with other mistakes, so that all are told at once."""
+    for option, value in options.items() if isinstance(options, Mapping) else ():
         path, given = ("sbatch", option), shown(value)
         if option in OWN_KEYS:
             yield path, given, f"nothing here: use {OWN_KEYS[option]}"
@@ -159,6 +166,8 @@ def _bad_options(profile: Profile) -> Iterator[Finding]:
         elif option not in SBATCH_OPTIONS:
             allowed = nearest(option, sorted(SBATCH_OPTIONS)) + "a long option of sbatch"
             yield path, f"unknown option {option!r}", allowed
+        elif isinstance(value, str) and len(value.splitlines()) > 1:
+            yield path, given, "text on one line"
         elif value is False:
             yield path, given, "true, a number or a text; leave it out to not pass it"
 

@@ -9,7 +9,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 Count = Annotated[int, Field(ge=0)]
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]*$")]
+"""On one line: what follows a line break in a batch script is another line of it."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""Of a shell variable: others cannot be exported, and the job would go on without them."""
 
 
 class Section(BaseModel):
@@ -80,7 +83,7 @@ class EnvironmentSection(Section):
     """Interpreter in the job. Default: the one that runs ``lars-sweep launch``."""
     setup: tuple[str, ...] = ()
     """Shell lines run before it, as in ``"module load cuda"``; ``$VARIABLES`` are expanded."""
-    variables: dict[str, str] = Field(default_factory=dict)
+    variables: dict[Name, str] = Field(default_factory=dict)
     """Environment variables, taken literally: ``NCCL_IB_HCA = "mlx5"``."""
     container_image: Text | None = None
     """A pyxis image, as in ``"/images/lars.sqsh"``; lars-sweep must be installed in it."""

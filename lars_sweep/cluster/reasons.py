@@ -14,19 +14,22 @@ class Advice:
     """Empty: nothing is wrong, it only takes time."""
 
 
+SUCCESSOR = "JobArrayTaskLimit"
+"""Of all tasks of a worker's array but one: no sign of a queue that is full."""
+
 _LIMIT = "a limit of your account or QOS is reached; it starts when others of your jobs end"
 
 REASONS: dict[str, Advice] = {
     "None": Advice("the scheduler has not looked at it yet", ""),
     "Priority": Advice("other jobs go first", ""),
     "Resources": Advice("waits until enough nodes are free", "fewer nodes or GPUs start sooner"),
-    "JobArrayTaskLimit": Advice("as many workers run as `workers` allows", "raise `workers`"),
+    SUCCESSOR: Advice("a successor: it starts when the job before it ends", ""),
     "BeginTime": Advice("waits out SLURM's pause after a requeue, up to two minutes", ""),
     "COMPLETING": Advice("over; SLURM waits for its last processes", ""),
     "CONFIGURING": Advice("its nodes are being made ready", ""),
     "SUSPENDED": Advice("stopped by SLURM to let another job run", ""),
     "REQUEUE_HOLD": Advice("requeued and held", "`scontrol release JOB`"),
-    "Dependency": Advice("a successor: it starts when its predecessor ends", ""),
+    "Dependency": Advice("the canary has not trained its two steps yet", ""),
     "DependencyNeverSatisfied": Advice(
         "the job that it waits for failed, so it will never start",
         "`lars-sweep cancel`, then `lars-sweep resume`",

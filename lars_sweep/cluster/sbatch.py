@@ -69,7 +69,8 @@ def srun_arguments(environment: EnvironmentSection, layout: WorkerLayout) -> lis
 
 
 def _memory(gib: float | None) -> str | None:
-    return None if gib is None else f"{round(gib * 1024)}M"
+    # 0 would be all that a node has.
+    return None if gib is None else f"{max(1, round(gib * 1024))}M"
 
 
 def _gpus(profile: Profile) -> int | str | None:

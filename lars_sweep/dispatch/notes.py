@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lars_sweep.cluster.jobs import State
+from lars_sweep.cluster.reasons import SUCCESSOR
 from lars_sweep.dispatch.unreported import Unreported, reasons
 from lars_sweep.rundir import breaker, nodes
 from lars_sweep.rundir.claims import Holding
@@ -25,7 +26,7 @@ def job_counts(view: View) -> dict[str, int]:
         else str(seen.job.state)
         for seen in view.jobs.values()
         for waits in [seen.job.state in (State.PENDING, State.REQUEUED)]
-        if seen.job.reason != "JobArrayTaskLimit"
+        if seen.job.reason != SUCCESSOR
     )
     return dict(words.most_common())
 

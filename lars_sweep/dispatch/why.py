@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from lars_sweep.cluster.reasons import explain
+from lars_sweep.cluster.reasons import SUCCESSOR, explain
 from lars_sweep.dispatch.alive import present_workers
 from lars_sweep.dispatch.trials import named_trial
 from lars_sweep.dispatch.unreported import unreported
@@ -149,7 +149,7 @@ def _waiting(run: RunDir, view: View) -> _Standing:
         return _Standing("waiting: the run was cancelled", "`lars-sweep resume`")
     for seen in view.jobs.values():
         job = seen.job
-        if job.state.live and job.reason and not job.nodes:
+        if job.state.live and job.reason not in ("", SUCCESSOR) and not job.nodes:
             said = explain(job.reason)
             return _Standing(f"waiting: {job.state} ({job.reason}): {said.meaning}", said.action)
     if present_workers(run, view):

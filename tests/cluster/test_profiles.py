@@ -105,6 +105,12 @@ def test_all_problems_of_a_file_at_once(tmp_path: Path) -> None:
          "did you mean reservation? a long option of sbatch"),
         ("[sbatch]\npartition='x'", 'sbatch.partition: "x": nothing here: use job.partition'),
         ("[sbatch]\narray='0-9'", 'sbatch.array: "0-9": nothing: `launch` sets it'),
+        ("[sbatch]\ncomment='''a\nb'''", 'sbatch.comment: "a\\nb": text on one line'),
+        ("[job]\npartition='''a\nb'''", 'job.partition: "a\\nb": text on one line'),
+        ("[environment.variables]\n'A B'='x'",
+         "environment.variables.A B: this name: letters, digits and _, no digit first"),
+        ("[environment.variables]\nint=3", "environment.variables.int: 3: text in quotes"),
+        ("[sbatch]\nnice=1.5", "sbatch.nice: 1.5: true, an integer or text in quotes"),
         ("[sbatch]\nreboot=false",
          "sbatch.reboot: false: true, a number or a text; leave it out to not pass it"),
     ],
@@ -113,6 +119,14 @@ def test_a_contradiction_is_refused(text: str, complaint: str, tmp_path: Path) -
     executor = "" if "executor" in complaint or "TOML" in complaint else 'executor = "slurm"\n'
     (found,) = complaints(tmp_path, executor + text)
     assert found == complaint
+
+
+def test_unknown_options_are_told_beside_other_mistakes(tmp_path: Path) -> None:
+    text = 'executor = "slurm"\n[job]\nnodes = 0\n[sbatch]\narray = "0-9"\n'
+    assert complaints(tmp_path, text) == [
+        "job.nodes: 0: greater than 0",
+        'sbatch.array: "0-9": nothing: `launch` sets it',
+    ]
 
 
 def test_a_local_profile_has_nothing_for_slurm(tmp_path: Path) -> None:

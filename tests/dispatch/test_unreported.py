@@ -166,6 +166,22 @@ def test_a_canary_that_could_not_even_fail_is_told(run: RunDir) -> None:
     )
 
 
+def test_why_a_trial_waits_is_not_that_a_successor_does(run: RunDir) -> None:
+    record_intent(run, launch())
+    waits = {
+        f"7_{task}": JobState(job_id=f"7_{task}", state=State.PENDING, reason=reason)
+        for task, reason in ((1, "JobArrayTaskLimit"), (2, "Resources"))
+    }
+    trial_id = load_plan(run).queue[0].trial_id
+    for jobs, standing in (
+        (waits, "waiting: pending (Resources): waits until enough nodes are free"),
+        ({"7_1": waits["7_1"]}, "waiting for a worker"),
+    ):
+        content = publish.to_json_bytes(asdict(view_of(jobs)))
+        publish.replace(run.scheduler / "view.json", content)
+        assert why(run, trial_id).state == standing
+
+
 def test_only_the_newest_launch_counts(run: RunDir) -> None:
     record_intent(run, launch())
     record_intent(run, launch(number=2, job_ids=("8",)))
