@@ -51,7 +51,7 @@ def why(run: Run, trial: Trial, json_: Json = False) -> None:
         print(f"  {line}")
     if story.log is not None:
         print(f"  {story.log}:")
-        for line in last_lines(story.log):
+        for line in last_lines(story.log, story.trial_id):
             print(f"  | {line}")
     if story.advice:
         print(f"what to do: {story.advice}")

@@ -10,7 +10,7 @@ from lars_sweep.dispatch.why import find_trial
 from lars_sweep.errors import RunError
 from lars_sweep.rundir import claims, workers
 from lars_sweep.rundir.layout import RunDir
-from lars_sweep.worker.logs import log_files
+from lars_sweep.worker.logs import last_log_about, log_files
 
 LOOK_S = 0.5
 
@@ -28,10 +28,9 @@ def job_log(run: RunDir, beginning: str) -> Path:
     worker = known.get(claim.worker_id) if claim else None
     if worker is not None and (files := log_files(run, worker.job_id)):
         return files[0]
-    for path in sorted(run.logs.rglob("*_log.out"), reverse=True):
-        if trial_id in path.read_text(errors="replace"):  # sealed: its claims are gone
-            return path
-    raise RunError(f"no job has written about trial {trial_id} in {run.logs} yet")
+    if (path := last_log_about(run, trial_id)) is not None:
+        return path
+    raise RunError(f"no log in {run.logs} tells of trial {trial_id}")
 
 
 def tail(path: Path) -> Iterator[str]:

@@ -60,7 +60,10 @@ def notes(run: RunDir, view: View, died: Sequence[Unreported] = ()) -> Iterator[
     if (reason := breaker.why_broken(run)) is not None:
         yield f"circuit breaker: {reason}; mend it, then `lars-sweep resume {run.path}`"
     if failed := verdict(run):
-        yield f"the canary failed, no worker was released: {failed}"
+        yield (
+            f"the canary failed, no worker was released: {failed}; mend it, then "
+            f"`lars-sweep resume {run.path}`"
+        )
     if bad := sorted(nodes.excluded(run)):
         yield f"excluded nodes: {', '.join(bad)}"
     if view.trouble:

@@ -76,7 +76,7 @@ def submit_workers(
         launch = replace(launch, gpus=free_gpus(run, profile, launch.workers))
         job_ids = tuple(_submit(run, profile, order, launch))
         return record_jobs(run, replace(launch, job_ids=job_ids, through=True))
-    canary = profile.canary and not verdict_is_good(run)
+    canary = not verdict_is_good(run) and profile.canary  # a bad verdict goes in either case
     return submit_arrays(
         run, launch, profile, order, canary=canary, exclude=",".join(sorted(excluded(run)))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,11 +19,13 @@ from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.workers import Worker, is_gone
 from lars_sweep.study.asked import known_queue
 from lars_sweep.study.plan import load_plan
+from lars_sweep.worker.canary import verdict
 from lars_sweep.worker.fate import Fates
-from lars_sweep.worker.logs import log_files
+from lars_sweep.worker.logs import last_log_about, log_files
 from lars_sweep.worker.look import View, look
 
 LAST_LINES = 12
+_TAKES_A_TRIAL = re.compile(r" trial [0-9a-f]+ \(.*\), attempt \d+")
 
 ADVICE = {
     Cause.PREEMPTED: "nothing: it goes on from its checkpoint, in its own job or another",
@@ -79,19 +82,28 @@ def why(run: RunDir, beginning: str) -> Story:
     standing = _standing(run, trial_id, view, known)
     if standing.holder is not None:
         lines += _job(standing.holder, view)
-    files = log_files(run, standing.job_id) if standing.job_id else []
+    if standing.job_id is None:
+        log = last_log_about(run, trial_id)
+    else:
+        log = next(iter(log_files(run, standing.job_id)), None)
     return Story(
         trial_id=trial_id,
         state=standing.state,
         lines=tuple(lines),
-        log=files[0] if files else None,
+        log=log,
         advice=standing.advice,
     )
 
 
-def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:
-    """The end of a log."""
-    return path.read_text(errors="replace").splitlines()[-count:]
+def last_lines(path: Path, trial_id: str, count: int = LAST_LINES) -> list[str]:
+    """The end of what a log says of a trial: up to where the job took its next one."""
+    lines = path.read_text(errors="replace").splitlines()
+    of_it = [number for number, line in enumerate(lines) if trial_id in line]
+    if of_it:
+        after = range(of_it[-1] + 1, len(lines))
+        end = next((n for n in after if _TAKES_A_TRIAL.search(lines[n])), len(lines))
+        lines = lines[:end]
+    return lines[-count:]
 
 
 def _attempts(run: RunDir, trial_id: str, known: Mapping[str, Worker]) -> Iterator[str]:
@@ -145,6 +157,10 @@ def _standing(run: RunDir, trial_id: str, view: View, known: Mapping[str, Worker
 def _waiting(run: RunDir, view: View) -> _Standing:
     if (reason := breaker.why_broken(run)) is not None:
         return _Standing(f"waiting: circuit breaker: {reason}", "mend it, then `lars-sweep resume`")
+    if failed := verdict(run):
+        return _Standing(
+            f"waiting: the canary failed: {failed}", "mend it, then `lars-sweep resume`"
+        )
     if requests.stop_requested(run):
         return _Standing("waiting: the run was cancelled", "`lars-sweep resume`")
     for seen in view.jobs.values():

@@ -27,6 +27,19 @@ def log_files(run: RunDir, job_id: str) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.split("_")[-2]))
 
 
+def last_log_about(run: RunDir, trial_id: str) -> Path | None:
+    """The log last written to of those that tell of a trial; its claims are gone once it is sealed.
+
+    By time and not by name: job 10 came after job 9.
+    """
+    newest_first = sorted(run.logs.rglob("*_log.out"), key=_written_at, reverse=True)
+    return next((p for p in newest_first if trial_id in p.read_text(errors="replace")), None)
+
+
+def _written_at(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
 def log_tail(run: RunDir, job_id: str) -> str:
     """The last lines of a job's ranks, joined."""
     tails = []

@@ -179,13 +179,15 @@ def test_the_circuit_breaker(at: At) -> None:
 def test_doctor_probes_two_nodes(at: At, tmp_path: Path) -> None:
     site = at(2)
     profile = site.profile(nodes=2)
+    runs, data = tmp_path / "my runs", tmp_path / "its data"
+    data.mkdir()
     checks = json.loads(
-        command("doctor", "--profile", profile, "--run-dir", tmp_path / "runs", "--json")
+        command("doctor", "--profile", profile, "--run-dir", runs, "--data-dir", data, "--json")
     )
     found = {check["name"]: check for check in checks}
     assert found["probe"]["found"] == f"2 ranks on {', '.join(sorted(site.lab.nodes))}"
     assert all(found[name]["ok"] for name in ("links seen", "all-reduce", "clocks", "data in jobs"))
-    assert not list((tmp_path / "runs").glob(".probe-*"))
+    assert not list(runs.glob(".probe-*"))
 
 
 def test_two_workers_share_a_gpu_and_data_are_staged(
