@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import time
 import uuid
@@ -77,10 +78,12 @@ def _probed(profile: Profile, directory: Path, data_dir: Path | None) -> Iterato
     )
     executor = WorkerExecutor(folder, shape)
     executor.prepare(folder, tasks=1, name="lars-doctor", after=None, exclude="")
-    command = f"{executor.python} -u -m lars_sweep.worker.probe {folder} digits {data_dir or ''!r}"
+    words = [str(folder), "digits", "" if data_dir is None else str(data_dir.resolve())]
+    command = f"{executor.python} -u -m lars_sweep.worker.probe {shlex.join(words)}"
     try:
         array = executor.send(command)
     except LarsSweepError as error:
+        shutil.rmtree(folder)
         yield Check(name="probe", ok=False, found=str(error), advice="mend the profile")
         return
     try:
