@@ -41,6 +41,9 @@ def collect_garbage(run: RunDir, *, older_than_s: float, dry_run: bool = False) 
         except FileNotFoundError:
             continue  # a worker removed it
         files += 1
+    if not dry_run:
+        for trial_id in finished_ids(run):
+            run.drop_checkpoints(trial_id)  # its folders: they count as inodes too
     return Garbage(files=files, size_bytes=size)
 
 

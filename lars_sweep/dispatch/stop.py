@@ -10,6 +10,7 @@ import time
 from lars_sweep.dispatch.alive import live_workers, on_their_way, present_workers, waiting_arrays
 from lars_sweep.dispatch.slurm import cancel_arrays
 from lars_sweep.dispatch.trials import finished_ids
+from lars_sweep.errors import RunError
 from lars_sweep.rundir import requests, workers
 from lars_sweep.rundir.launches import read_launches
 from lars_sweep.rundir.layout import RunDir
@@ -30,8 +31,15 @@ def cancel(run: RunDir, *, grace_s: float = 30.0) -> int:
 
     Returns:
         How many workers ran, waited in the queue, or had yet to report in.
+
+    Raises:
+        RunError: the run directory takes nothing more; the workers are stopped all the same.
     """
-    requests.request_stop(run, "cancelled")
+    refused: RunError | None = None
+    try:
+        requests.request_stop(run, "cancelled")
+    except RunError as error:  # a full disk must not keep jobs alive: they are ended without asking
+        refused = error
     view = look(run, newer_than=time.time())
     present, arrays = present_workers(run, view), waiting_arrays(run, view)
     canaries = [
@@ -41,8 +49,11 @@ def cancel(run: RunDir, *, grace_s: float = 30.0) -> int:
     ]
     cancel_arrays([*arrays, *canaries], "--state=PENDING")
     _stop_here(run, view, grace_s)
-    _wait_for_slurm(run, view, grace_s)
+    if refused is None:
+        _wait_for_slurm(run, view, grace_s)
     cancel_arrays([*arrays, *canaries])
+    if refused is not None:
+        raise RunError(f"the workers were ended without being asked first: {refused}")
     if is_finished(run):
         requests.withdraw_stop(run)
     return present

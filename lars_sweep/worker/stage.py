@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 
 from lars_sweep.data import describe_dataset
+from lars_sweep.data.places import data_home
 from lars_sweep.errors import DataError, LarsSweepError
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,20 @@ PATIENCE_S = 3600.0
 """Ranks that wait for the copy go on without it after so long: its maker must have died."""
 
 
+def original(data_dir: Path | None, dataset: str) -> Path | None:
+    """The folder to copy: of the place where data lie only this data set's, if it has one.
+
+    Args:
+        data_dir: where data sets lie; None: the user's own place for them.
+        dataset: the data set's name.
+
+    Returns:
+        None if there is nothing to copy.
+    """
+    own = (data_home() if data_dir is None else data_dir) / dataset
+    return own if own.is_dir() else data_dir
+
+
 def staged(data_dir: Path, stage: str, dataset: str, content_id: str) -> Path:
     """Where this rank reads its data: the node's copy, or the original where that fails.
 
@@ -28,7 +43,7 @@ def staged(data_dir: Path, stage: str, dataset: str, content_id: str) -> Path:
     is whole and has the planned content tells the others.
 
     Args:
-        data_dir: the original.
+        data_dir: what to copy.
         stage: a folder on the node's disk; ``$VARIABLES`` are expanded.
         dataset: the data set's name.
         content_id: what the copy must hold.

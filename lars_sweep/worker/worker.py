@@ -38,7 +38,7 @@ from lars_sweep.worker.place import Place
 from lars_sweep.worker.provenance import git_commit
 from lars_sweep.worker.record import Effort, Provenance, make_outcome
 from lars_sweep.worker.retry import cause_of, earlier_releases, may_retry
-from lars_sweep.worker.stage import staged
+from lars_sweep.worker.stage import original, staged
 from lars_sweep.worker.take import TrialSource
 from lars_sweep.worker.trainers import make_trainer
 from lars_sweep.worker.watchdog import Watchdog
@@ -329,8 +329,9 @@ def work(order: WorkOrder, *, job_id: str, place: Place | None = None) -> str:
     run = open_run(order.run)
     plan = load_plan(run)
     code.use(run, plan.model_sources, order.import_path)
-    if order.stage is not None and order.data_dir is not None:
-        data = staged(order.data_dir, order.stage, plan.spec.data.name, plan.facts.content_id)
+    name = plan.spec.data.name
+    if order.stage is not None and (source := original(order.data_dir, name)) is not None:
+        data = staged(source, order.stage, name, plan.facts.content_id)
         order = replace(order, data_dir=data)
     trainer = make_trainer(run.trainer, order)
     ending.listen()

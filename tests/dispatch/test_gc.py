@@ -63,7 +63,10 @@ def test_checkpoints_of_finished_trials_go(run: RunDir) -> None:
     done = load_table(run, "outcomes", ["trial_id"])["trial_id"][0].as_py()
     (run.checkpoint_dir(done, 1) / "1.pt").write_bytes(b"weights")
     (run.checkpoint_dir("f" * 16, 1) / "1.pt").write_bytes(b"weights")
+    assert collect_garbage(run, older_than_s=WEEK_S, dry_run=True).files == 1
+    assert run.checkpoint_dir(done, 1).exists()
     assert collect_garbage(run, older_than_s=WEEK_S).files == 1
+    assert not run.checkpoints(done).exists(), "folders are inodes too"
     assert (run.checkpoints("f" * 16) / "1" / "1.pt").exists()
 
 

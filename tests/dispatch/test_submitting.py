@@ -15,6 +15,7 @@ from lars_sweep.cluster.profile import JobSection, Profile
 from lars_sweep.dispatch.status import run_status
 from lars_sweep.dispatch.stop import cancel
 from lars_sweep.dispatch.submit import submit_workers
+from lars_sweep.errors import RunError
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import publish, requests
 from lars_sweep.rundir.launches import last_launch
@@ -98,6 +99,22 @@ def test_cancel_stops_the_workers_and_keeps_what_is_done(long: RunDir) -> None:
         "ended: cancelled", "ended: preempted",
     }  # fmt: skip
     assert load_table(long, "outcomes").num_rows == status.finished
+
+
+def test_cancel_ends_workers_also_where_the_request_cannot_be_written(
+    long: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_parallel(_submit, [(long.path, 2)])
+    until(lambda: run_status(long).finished > 0)
+
+    def full(*_: object) -> None:
+        raise RunError("the disk is full")
+
+    with monkeypatch.context() as here:
+        here.setattr(requests, "request_stop", full)
+        with pytest.raises(RunError, match=r"workers were ended .* the disk is full"):
+            cancel(long)
+    assert run_status(long).workers_alive == 0
 
 
 def test_cancel_right_after_launch_stops_workers_that_still_import(long: RunDir) -> None:

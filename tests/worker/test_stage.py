@@ -50,6 +50,17 @@ def test_one_rank_copies_and_the_others_wait(
     assert os.listdir(copy.parent) == [copy.name], "nothing unfinished is left"
 
 
+def test_only_the_data_set_of_the_run_is_copied(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stage.original(original, "digits") == original
+    (original / "digits").mkdir()
+    assert stage.original(original, "digits") == original / "digits"
+    monkeypatch.setenv("LARS_SWEEP_DATA", str(original))
+    assert stage.original(None, "digits") == original / "digits", "of the user's own place too"
+    assert stage.original(None, "cifar10") is None
+
+
 @pytest.mark.parametrize("trouble", ["another content", "no place", "no variable"])
 def test_without_a_copy_every_rank_reads_the_original(
     original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
