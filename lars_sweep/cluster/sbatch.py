@@ -50,7 +50,8 @@ def setup_lines(profile: Profile, layout: WorkerLayout) -> list[str]:
         variables["LARS_SWEEP_BACKEND"] = layout.backend
     variables |= profile.environment.variables
     exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
-    return [*exports, *profile.environment.setup]
+    # Where jobs start with a clean environment (--export=NONE) srun would drop all of this again.
+    return [*exports, *profile.environment.setup, "unset SLURM_EXPORT_ENV"]
 
 
 def srun_arguments(environment: EnvironmentSection, layout: WorkerLayout) -> list[str]:

@@ -17,6 +17,12 @@ from lars_sweep.worker.look import View
 
 SIMULATED = "SIMULATED: nothing is trained, every number comes from a stated surface"
 
+OTHER_TRIALS = (
+    "a network or data of your own that changed are other trials: `lars-sweep launch` into another "
+    "directory"
+)
+"""What `resume` cannot mend: the run keeps the modules that it was launched with."""
+
 
 def job_counts(view: View) -> dict[str, int]:
     """SLURM's jobs by state, those that wait by their reason; successors in line are left out."""
@@ -62,7 +68,7 @@ def notes(run: RunDir, view: View, died: Sequence[Unreported] = ()) -> Iterator[
     if failed := verdict(run):
         yield (
             f"the canary failed, no worker was released: {failed}; mend it, then "
-            f"`lars-sweep resume {run.path}`"
+            f"`lars-sweep resume {run.path}`; {OTHER_TRIALS}"
         )
     if bad := sorted(nodes.excluded(run)):
         yield f"excluded nodes: {', '.join(bad)}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lars_sweep.cluster.reasons import SUCCESSOR, explain
 from lars_sweep.dispatch.alive import present_workers
+from lars_sweep.dispatch.notes import OTHER_TRIALS
 from lars_sweep.dispatch.trials import named_trial
 from lars_sweep.dispatch.unreported import unreported
 from lars_sweep.outcomes.store import load_table
@@ -27,6 +28,8 @@ from lars_sweep.worker.look import View, look
 LAST_LINES = 12
 _TAKES_A_TRIAL = re.compile(r" trial [0-9a-f]+ \(.*\), attempt \d+")
 
+_MEND = "mend it, then `lars-sweep resume`"
+
 ADVICE = {
     Cause.PREEMPTED: "nothing: it goes on from its checkpoint, in its own job or another",
     Cause.TIMED_OUT: "nothing: a successor goes on; `lars-sweep resume` if none is left",
@@ -40,7 +43,7 @@ ADVICE = {
     Cause.DISK: "make room (`lars-sweep gc` removes what is not needed), then `lars-sweep resume`",
     Cause.DATA: "restore the data or name their place: `lars-sweep resume --data-dir DIR`",
     Cause.RETRIED: "nothing: it is tried again; `lars-sweep resume` if no worker is left",
-    Cause.ERROR: "the traceback is in the log; mend it, then `lars-sweep resume`",
+    Cause.ERROR: f"the traceback is in the log; {_MEND}; {OTHER_TRIALS}",
 }
 
 
@@ -156,11 +159,9 @@ def _standing(run: RunDir, trial_id: str, view: View, known: Mapping[str, Worker
 
 def _waiting(run: RunDir, view: View) -> _Standing:
     if (reason := breaker.why_broken(run)) is not None:
-        return _Standing(f"waiting: circuit breaker: {reason}", "mend it, then `lars-sweep resume`")
+        return _Standing(f"waiting: circuit breaker: {reason}", _MEND)
     if failed := verdict(run):
-        return _Standing(
-            f"waiting: the canary failed: {failed}", "mend it, then `lars-sweep resume`"
-        )
+        return _Standing(f"waiting: the canary failed: {failed}", f"{_MEND}; {OTHER_TRIALS}")
     if requests.stop_requested(run):
         return _Standing("waiting: the run was cancelled", "`lars-sweep resume`")
     for seen in view.jobs.values():
@@ -173,7 +174,7 @@ def _waiting(run: RunDir, view: View) -> _Standing:
     if died := unreported(run, view):
         return _Standing(
             f"waiting: its workers died before reporting in: {died[-1].reason}",
-            "mend it, then `lars-sweep resume`",
+            _MEND,
             unreported=died[-1].job_id,
         )
     return _Standing("waiting for a worker", "`lars-sweep resume` starts workers")
@@ -202,6 +203,6 @@ def _clock(at: float) -> str:
 
 _OUTCOME_ADVICE = {
     "diverged": "a result: the learning rate is too high here; nothing to do",
-    "failed": "mend what the log says, then `lars-sweep resume RUN --retry-failed`; a network or "
-    "data of your own that changed are other trials: `lars-sweep launch` into another directory",
+    "failed": "mend what the log says, then `lars-sweep resume RUN --retry-failed`; "
+    f"{OTHER_TRIALS}",
 }

@@ -10,7 +10,7 @@ import pytest
 from lars_sweep.cluster.profile import Profile
 from lars_sweep.dispatch import submit
 from lars_sweep.dispatch.follow import job_log
-from lars_sweep.dispatch.notes import notes
+from lars_sweep.dispatch.notes import OTHER_TRIALS, notes
 from lars_sweep.dispatch.submit import submit_workers
 from lars_sweep.dispatch.why import last_lines, why
 from lars_sweep.errors import RunError
@@ -69,7 +69,7 @@ def test_a_failed_canary_keeps_trials_waiting(run: RunDir) -> None:
     silent_canary(run)
     story = why(run, load_plan(run).queue[0].trial_id)
     assert story.state == "waiting: the canary failed: ValueError: planted"
-    assert story.advice == "mend it, then `lars-sweep resume`"
+    assert story.advice == f"mend it, then `lars-sweep resume`; {OTHER_TRIALS}"
 
 
 def test_a_launch_without_a_canary_forgets_the_one_that_failed(
@@ -78,7 +78,7 @@ def test_a_launch_without_a_canary_forgets_the_one_that_failed(
     silent_canary(run)
     assert list(notes(run, View())) == [
         "the canary failed, no worker was released: ValueError: planted; mend it, then "
-        f"`lars-sweep resume {run.path}`"
+        f"`lars-sweep resume {run.path}`; {OTHER_TRIALS}"
     ]
     asked = []
     monkeypatch.setattr(submit, "submit_arrays", lambda *_, **how: asked.append(how["canary"]))
