@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from lars_sweep.fit.divergence import takeover_deviance
 from lars_sweep.fit.flat_top import EdgeProfiles, parabolic_minimum, upper_edge_profiles
@@ -141,19 +141,12 @@ def _averaged_cdf(
         best = np.minimum(parabolic_minimum(rss[:, :-1]), rss[:, -1])
         root = np.sqrt(np.maximum(rss - best[:, None], 0.0))
         side = np.sign(np.arange(rss.shape[1]) - np.argmin(rss, axis=1)[:, None])
-        cdfs.append(
-            np.where(np.isinf(nu)[:, None], stats.norm.cdf(side * root), _t(side * root, nu))
-        )
+        cdfs.append(special.stdtr(nu[:, None], side * root))
         criteria.append(best + _PENALTY[name])
     criterion = np.stack(criteria)
     weight = np.exp(-0.5 * (criterion - criterion.min(axis=0)))
     weight /= weight.sum(axis=0)
     return np.asarray(np.sum(weight[..., None] * np.stack(cdfs), axis=0))
-
-
-def _t(root: FloatArray, nu: FloatArray) -> FloatArray:
-    finite = np.where(np.isinf(nu), 1e6, nu)
-    return np.asarray(stats.t.cdf(root, finite[:, None]))
 
 
 def _limits(
@@ -167,7 +160,7 @@ def _limits(
     """Estimate (R,) and limits (R, 2) of the smaller of accuracy edge and divergence takeover."""
     edges = profiles.edges
     cdf = _averaged_cdf(profiles, families, nu)
-    accuracy = stats.norm.ppf(np.clip(cdf, 1e-15, 1.0 - 1e-15)) ** 2
+    accuracy = special.ndtri(np.clip(cdf, 1e-15, 1.0 - 1e-15)) ** 2
     takeover_at = takeover[:, np.searchsorted(x, edges)]
     deviance = _smaller_of_two(accuracy, takeover_at)
     limit = float(stats.chi2.ppf(level, 1))

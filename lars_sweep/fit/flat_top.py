@@ -15,8 +15,8 @@ import numpy as np
 
 from lars_sweep.fit.linear import FloatArray
 
-# Cells of the largest temporary array; 2 million doubles stay inside the cache of most machines.
-_CHUNK = 2_000_000
+# Cells of the largest temporary array: four of them stay inside a core's cache.
+_CHUNK = 50_000
 _LEVELS = 25
 # Plateau heights whose best RSS is further than this (in units of variance) from the optimum are
 # not searched: no interval in use looks beyond a deviance of 11.
@@ -41,25 +41,45 @@ class EdgeProfiles:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """Sums over one side: ``T = level * slope - intercept`` and ``Q``, each (R, knots)."""
+    """Sums over the cells on one side of each knot, each (K, R); levels are a last axis."""
 
     slope: FloatArray
+    """``sum w drop``: with the level it makes ``cross``, ``sum w (A - y) drop``."""
     intercept: FloatArray
+    """``sum w y drop``."""
     square: FloatArray
+    """``sum w drop**2``."""
 
     @classmethod
     def of(cls, drop: FloatArray, y: FloatArray, w: FloatArray) -> _Side:
-        return cls(w @ drop.T, (w * y) @ drop.T, w @ (drop * drop).T)
+        return cls(drop @ w.T, drop @ (w * y).T, (drop * drop) @ w.T)
 
-    def cross(self, level: FloatArray) -> FloatArray:
-        """``sum w (A - y) drop`` (R, levels, knots)."""
-        return level[:, :, None] * self.slope[:, None, :] - self.intercept[:, None, :]
+    def free_gain(self, level: FloatArray) -> FloatArray:
+        """Fall of the RSS with the best curvature k >= 0 (K, R, levels)."""
+        known = self.square > 0
+        inverse = np.where(known, 1.0 / np.where(known, self.square, 1.0), 0.0)
+        gain = _lines(self.slope, self.intercept, level, np.empty((*known.shape, level.shape[1])))
+        np.maximum(gain, 0.0, out=gain)
+        gain *= gain
+        gain *= inverse[..., None]
+        return gain
 
-    def free_gain(self, cross: FloatArray) -> FloatArray:
-        """Fall of the RSS with the best curvature k >= 0 (R, levels, knots)."""
-        square = self.square[:, None, :]
-        safe = np.where(square > 0, square, 1.0)
-        return np.where(square > 0, np.maximum(cross, 0.0) ** 2 / safe, 0.0)
+    def bent_gain(self, level: FloatArray, curvature: FloatArray, out: FloatArray) -> FloatArray:
+        """The same with a given curvature (m,) at each of the first m knots (m, R, levels)."""
+        k = curvature[:, None]
+        m = len(k)
+        offset = 2.0 * k * self.intercept[:m] + k**2 * self.square[:m]
+        return _lines(2.0 * k * self.slope[:m], offset, level, out[:m])
+
+
+def _lines(slope: FloatArray, offset: FloatArray, level: FloatArray, out: FloatArray) -> FloatArray:
+    """``slope * level - offset`` (m, R, levels) from (m, R), (m, R) and (R, levels).
+
+    As a product of matrices: five times faster than to multiply and subtract.
+    """
+    lines = np.stack([slope, -offset], axis=-1).transpose(1, 0, 2)
+    np.matmul(lines, np.stack([level, np.ones_like(level)], axis=1), out=out.transpose(1, 0, 2))
+    return out
 
 
 def upper_edge_profiles(
@@ -97,11 +117,6 @@ def _base(level: FloatArray, y: FloatArray, w: FloatArray) -> FloatArray:
     return np.asarray(np.sum(w[:, None, :] * (y[:, None, :] - level[:, :, None]) ** 2, axis=-1))
 
 
-def _from_right(values: FloatArray) -> FloatArray:
-    """Running maximum over the last axis, from its end."""
-    return np.asarray(np.maximum.accumulate(values[..., ::-1], axis=-1)[..., ::-1])
-
-
 def _levels(y: FloatArray, w: FloatArray, sides: tuple[_Side, _Side], delta: float) -> FloatArray:
     """Heights A worth searching (R, levels)."""
     unit = 1.0 / np.sqrt(np.max(w, axis=1, keepdims=True))
@@ -120,8 +135,9 @@ def _level_rss(
     level: FloatArray, y: FloatArray, w: FloatArray, sides: tuple[_Side, _Side]
 ) -> FloatArray:
     """Smallest RSS of the flat top at each height (R, levels)."""
-    gains = [side.free_gain(side.cross(level)) for side in sides]
-    best = np.max(np.maximum.accumulate(gains[0], axis=-1) + _from_right(gains[1]), axis=-1)
+    left, right = (side.free_gain(level) for side in sides)
+    # The best pair of knots i <= j: the left one never passes the right one.
+    best = np.max(np.maximum.accumulate(left, axis=0) + right, axis=0)
     return np.asarray(_base(level, y, w) - best)
 
 
@@ -136,18 +152,16 @@ def _profiles(
     """RSS (R, E) of the flat top and of the split parabola; heights and their RSS (R, L)."""
     level = _levels(y, w, sides, delta)
     base = _base(level, y, w)
-    left = sides[0].free_gain(sides[0].cross(level))
-    left_best = np.maximum.accumulate(left, axis=-1)
-    right = sides[1].cross(level)
+    left = sides[0].free_gain(level)
+    left_best = np.maximum.accumulate(left, axis=0)
     flat = np.empty((len(y), len(edges), level.shape[1]))
     split = np.empty_like(flat)
+    gain, both = np.empty_like(left), np.empty_like(left)
     for j, edge in enumerate(edges):
         m = int(np.searchsorted(knots, edge - 1e-9))
-        curvature = delta / (edge - knots[:m]) ** 2
-        penalty = curvature**2 * sides[1].square[:, :m]
-        gain = 2.0 * curvature * right[..., :m] - penalty[:, None, :]
-        split[:, j] = base - np.max(left[..., :m] + gain, axis=-1)
-        flat[:, j] = base - np.max(left_best[..., :m] + _from_right(gain), axis=-1)
+        right = sides[1].bent_gain(level, delta / (edge - knots[:m]) ** 2, gain)
+        split[:, j] = base - np.max(np.add(left[:m], right, out=both[:m]), axis=0)
+        flat[:, j] = base - np.max(np.add(left_best[:m], right, out=both[:m]), axis=0)
     rss = parabolic_minimum(flat), parabolic_minimum(split)
     return *rss, level, _level_rss(level, y, w, sides)
 

@@ -7,12 +7,13 @@ inconclusive; equality needs two one-sided tests (TOST) with a margin stated bef
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
 from lars_sweep.fit.linear import FloatArray
@@ -208,7 +209,8 @@ def gap_bands(curves: Rows) -> tuple[GapBand, ...]:
                 continue
             half = np.nan
             if len(gap) > 1:
-                half = float(stats.t.ppf(0.975, len(gap) - 1) * stats.sem(gap))
+                se = float(np.std(gap, ddof=1)) / math.sqrt(len(gap))
+                half = float(special.stdtrit(len(gap) - 1, 0.975)) * se
             mean = float(np.mean(gap))
             points.append((float(epochs), mean, mean - half, mean + half, float(len(gap))))
         columns = np.array(points, dtype=np.float64).reshape(len(points), 5).T

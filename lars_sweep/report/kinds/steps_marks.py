@@ -20,7 +20,7 @@ from lars_sweep.report.evidence import Evidence, Found
 Row = dict[str, Any]
 Line = tuple[FloatArray, FloatArray, Row]
 """Batch (m,), epochs (m,), ascending in either, and what else the rows of a curve hold."""
-_BAND_POINTS = 13
+_BAND_POINTS = 9
 _CURVE_POINTS = 49
 
 
