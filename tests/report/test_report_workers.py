@@ -44,7 +44,7 @@ def test_an_error_of_a_helper_is_raised_here(workers: Workers) -> None:
 
 def test_what_a_helper_cannot_import_is_an_error_too(workers: Workers) -> None:
     mapper = workers.mapper(MANY_ROWS)
-    with pytest.raises(ModuleNotFoundError, match="test_workers"):
+    with pytest.raises(ModuleNotFoundError, match="test_report_workers"):
         mapper(slow, [0.5] * 30)
 
 
