@@ -19,16 +19,17 @@ def doctor(
     json_: Json = False,
 ) -> None:
     """Check Python, libraries, the file system under the runs, data sets, and a cluster."""
-    from lars_sweep.cli.talk import print_json, print_table
+    from lars_sweep.cli.talk import print_json, print_table, say
     from lars_sweep.dispatch.doctor import check_all
 
     checks = check_all(directory, data_dir)
     if profile is not None:
         from lars_sweep.cluster.loading import load_profile
-        from lars_sweep.dispatch.cluster_doctor import check_cluster
+        from lars_sweep.dispatch.cluster_doctor import PROBE_S, check_cluster
 
         chosen = load_profile(profile)
         if chosen.executor == "slurm":
+            say(f"waiting for a job to look at its nodes, at most {PROBE_S / 60:.0f} minutes")
             checks += check_cluster(chosen, directory, data_dir)
     if json_:
         print_json([check.to_json() for check in checks])
