@@ -93,7 +93,12 @@ def _mapped(workers: Sequence[subprocess.Popen[bytes]], threads: ThreadPoolExecu
                 while (one := left.get_nowait()) is not None:
                     found[one[0]] = call(one[1])
 
-        helping = [threads.submit(work, partial(_asked, worker, function)) for worker in workers]
+        def help_with(worker: subprocess.Popen[bytes]) -> None:
+            # Once for all items: what the function carries with it may be the whole report's data.
+            _asked(worker, "function", function)
+            work(partial(_asked, worker, "item"))
+
+        helping = [threads.submit(help_with, worker) for worker in workers]
         work(function)
         for one in helping:
             one.result()
@@ -102,11 +107,11 @@ def _mapped(workers: Sequence[subprocess.Popen[bytes]], threads: ThreadPoolExecu
     return over
 
 
-def _asked(worker: subprocess.Popen[bytes], function: Callable[[A], B], item: A) -> Any:
+def _asked(worker: subprocess.Popen[bytes], what: str, content: object) -> Any:
     assert worker.stdin is not None
     assert worker.stdout is not None
     try:
-        pickle.dump((function, item), worker.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+        pickle.dump((what, content), worker.stdin, protocol=pickle.HIGHEST_PROTOCOL)
         worker.stdin.flush()
         good, result = pickle.load(worker.stdout)
     except (EOFError, OSError) as error:
@@ -120,7 +125,7 @@ def _asked(worker: subprocess.Popen[bytes], function: Callable[[A], B], item: A)
 
 
 def serve() -> None:
-    """A worker's loop: a pickled (function, item) from stdin, its result to stdout, until the end.
+    """A worker's loop: a function and then items, pickled, from stdin; to stdout what it makes.
 
     What the work prints goes to stderr.
     """
@@ -128,13 +133,19 @@ def serve() -> None:
 
     answers: IO[bytes] = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    function: Callable[[Any], object] = id
     while True:
         try:
-            function, item = pickle.load(sys.stdin.buffer)
-            content: tuple[bool, object] = (True, function(item))
+            what, content = pickle.load(sys.stdin.buffer)
+            made: object = None
+            if what == "function":
+                function = content
+            else:
+                made = function(content)
+            answer: tuple[bool, object] = (True, made)
         except EOFError:
             return
         except Exception as error:
-            content = (False, error)
-        pickle.dump(content, answers, protocol=pickle.HIGHEST_PROTOCOL)
+            answer = (False, error)
+        pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
         answers.flush()
