@@ -12,6 +12,8 @@ class Advice:
     meaning: str
     action: str
     """Empty: nothing is wrong, it only takes time."""
+    never: bool = False
+    """It waits for what will not come."""
 
 
 SUCCESSOR = "JobArrayTaskLimit"
@@ -33,6 +35,7 @@ REASONS: dict[str, Advice] = {
     "DependencyNeverSatisfied": Advice(
         "the job that it waits for failed, so it will never start",
         "`lars-sweep cancel`, then `lars-sweep resume`",
+        True,
     ),
     "JobHeldUser": Advice("held by you", "`scontrol release JOB`"),
     "JobHeldAdmin": Advice(
@@ -48,12 +51,16 @@ REASONS: dict[str, Advice] = {
     ),
     "PartitionDown": Advice("the partition takes no jobs now", "another `partition`"),
     "PartitionTimeLimit": Advice(
-        "longer than the partition allows, so it will never start", "a shorter `time_limit_min`"
+        "longer than the partition allows, so it will never start",
+        "a shorter `time_limit_min`",
+        True,
     ),
     "PartitionNodeLimit": Advice(
-        "more nodes than the partition has, so it will never start", "fewer `nodes`"
+        "more nodes than the partition has, so it will never start", "fewer `nodes`", True
     ),
-    "BadConstraints": Advice("no node can satisfy it, so it will never start", "`constraint`"),
+    "BadConstraints": Advice(
+        "no node can satisfy it, so it will never start", "`constraint`", True
+    ),
     "QOSMaxJobsPerUserLimit": Advice(_LIMIT, ""),
     "QOSMaxSubmitJobPerUserLimit": Advice(_LIMIT, "`limits.max_submit`"),
     "AssocMaxJobsLimit": Advice(_LIMIT, ""),

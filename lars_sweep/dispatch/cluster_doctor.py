@@ -11,9 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lars_sweep.cluster.jobs import JobState
+from lars_sweep.cluster.layout import worker_layout
 from lars_sweep.cluster.profile import Profile
+from lars_sweep.cluster.reasons import explain
 from lars_sweep.cluster.scheduler import configuration, query_jobs
-from lars_sweep.dispatch.doctor import Check
+from lars_sweep.dispatch.check import Check
 from lars_sweep.dispatch.slurm import WorkerExecutor, cancel_arrays
 from lars_sweep.errors import LarsSweepError
 
@@ -21,10 +24,14 @@ PROBE_S = 600.0
 """How long the probe may wait in the queue and run."""
 CLOCK_S = 2.0
 """Clocks further apart than this spoil times in logs and reports."""
+FSYNC_S = 1.0
+"""A claim waits for two of these; slower ones are felt between trials."""
 TIME_LIMIT_MIN = 5
 
 
-def check_cluster(profile: Profile, directory: Path, data_dir: Path | None) -> Iterator[Check]:
+def check_cluster(
+    profile: Profile, directory: Path, data_dir: Path | None, dataset: str
+) -> Iterator[Check]:
     """Checks of a SLURM profile: the controller's configuration, then a job on two nodes."""
     try:
         settings = configuration()
@@ -32,7 +39,7 @@ def check_cluster(profile: Profile, directory: Path, data_dir: Path | None) -> I
         yield Check(name="scheduler", ok=False, found=str(error), advice="run on a login node")
         return
     yield from _configured(profile, settings)
-    yield from _probed(profile, directory, data_dir)
+    yield from _probed(profile, directory, data_dir, dataset)
 
 
 def _configured(profile: Profile, settings: Mapping[str, str]) -> Iterator[Check]:
@@ -64,7 +71,9 @@ def _configured(profile: Profile, settings: Mapping[str, str]) -> Iterator[Check
     )
 
 
-def _probed(profile: Profile, directory: Path, data_dir: Path | None) -> Iterator[Check]:
+def _probed(
+    profile: Profile, directory: Path, data_dir: Path | None, dataset: str
+) -> Iterator[Check]:
     folder = directory.resolve() / f".probe-{uuid.uuid4().hex[:8]}"
     folder.mkdir(parents=True)
     nodes = max(2, profile.job.nodes)
@@ -74,11 +83,12 @@ def _probed(profile: Profile, directory: Path, data_dir: Path | None) -> Iterato
                 update={"nodes": nodes, "time_limit_min": TIME_LIMIT_MIN}
             ),
             "preemption": profile.preemption.model_copy(update={"notice_s": 30}),
+            "workers_per_gpu": 1,  # NCCL takes no two ranks of a world on one GPU
         }
     )
     executor = WorkerExecutor(folder, shape)
     executor.prepare(folder, tasks=1, name="lars-doctor", after=None, exclude="")
-    words = [str(folder), "digits", "" if data_dir is None else str(data_dir.resolve())]
+    words = [str(folder), dataset, "" if data_dir is None else str(data_dir.resolve())]
     command = f"{executor.python} -u -m lars_sweep.worker.probe {shlex.join(words)}"
     try:
         array = executor.send(command)
@@ -87,7 +97,7 @@ def _probed(profile: Profile, directory: Path, data_dir: Path | None) -> Iterato
         yield Check(name="probe", ok=False, found=str(error), advice="mend the profile")
         return
     try:
-        checks = list(_judged(profile, folder, array))
+        checks = list(_judged(shape, folder, array, dataset))
     finally:
         cancel_arrays([array])
     if all(check.ok for check in checks):
@@ -95,10 +105,8 @@ def _probed(profile: Profile, directory: Path, data_dir: Path | None) -> Iterato
     yield from checks
 
 
-def _judged(profile: Profile, folder: Path, array: str) -> Iterator[Check]:
-    ranks = int(max(2, profile.job.nodes)) * (
-        profile.job.gpus_per_node or profile.job.tasks_per_node or 1
-    )
+def _judged(profile: Profile, folder: Path, array: str, dataset: str) -> Iterator[Check]:
+    ranks = worker_layout(profile).ranks
     started = time.time()
     until = time.monotonic() + PROBE_S
     files: list[Path] = []
@@ -109,21 +117,42 @@ def _judged(profile: Profile, folder: Path, array: str) -> Iterator[Check]:
         if time.time() - started > 5:
             started = time.time()
             state = query_jobs([f"{array}_0"])[f"{array}_0"]
-            if not state.state.live:
+            if not state.state.live or explain(state.reason).never:
                 break
     files = sorted(folder.glob("rank-*.json"))  # some may have come since the last look
     found: list[dict[str, Any]] = [json.loads(path.read_bytes()) for path in files]
     if len(found) < ranks:
-        why = f"{state.state} {state.reason}" if state else "no state"
-        yield Check(
-            name="probe", ok=False, found=f"{len(found)} of {ranks} ranks answered; job: {why}",
-            advice=f"see the log in {folder}",
-        )  # fmt: skip
+        yield _unanswered(len(found), ranks, folder, state)
         return
     hosts = sorted({str(rank["node"]) for rank in found})
     yield Check(name="probe", ok=True, found=f"{ranks} ranks on {', '.join(hosts)}")
     yield from _files(found)
+    yield _data(found, dataset)
     yield from _worlds(profile, found)
+
+
+def _unanswered(answers: int, ranks: int, folder: Path, state: JobState | None) -> Check:
+    why, advice = "no state", f"see the log in {folder}"
+    if state is not None:
+        told = explain(state.reason)
+        why = f"{state.state} {state.reason}: {told.meaning}"
+        advice = told.action if state.state.live and told.action else advice
+    found = f"{answers} of {ranks} ranks answered; job: {why}"
+    return Check(name="probe", ok=False, found=found, advice=advice)
+
+
+def _data(found: list[dict[str, Any]], dataset: str) -> Check:
+    """A probe tells a content id, or an error, which has a colon."""
+    told = sorted({str(rank["data"]) for rank in found})
+    broken = [text for text in told if ":" in text]
+    right = len(told) == 1 and not broken
+    advice = (
+        "" if right else f"put {dataset} where all nodes see it, and name the place: --data-dir"
+    )
+    return Check(
+        name=f"{dataset} in jobs", ok=right, found=broken[0] if broken else ", ".join(told),
+        advice=advice,
+    )  # fmt: skip
 
 
 def _files(found: list[dict[str, Any]]) -> Iterator[Check]:
@@ -151,10 +180,12 @@ def _files(found: list[dict[str, Any]]) -> Iterator[Check]:
         found="scontrol is there: the last of a worker's jobs requeues itself" if tools
         else "no scontrol: successors do all",
     )  # fmt: skip
-    data = {str(rank["data"]) for rank in found}
+    slow = max(float(rank["fsync_s"]) for rank in found)
     yield Check(
-        name="data in jobs", ok=len(data) == 1 and ":" not in min(data), found="; ".join(data)
-    )
+        name="fsync", ok=slow < FSYNC_S, found=f"at most {1000 * slow:,.0f} ms",
+        advice="" if slow < FSYNC_S else "every claim waits for one: choose a faster file system",
+        needed=False,
+    )  # fmt: skip
 
 
 def _worlds(profile: Profile, found: list[dict[str, Any]]) -> Iterator[Check]:

@@ -7,12 +7,13 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from lars_sweep.cluster.devices import local_gpus
 from lars_sweep.data import describe_dataset
+from lars_sweep.dispatch.check import Check
+from lars_sweep.dispatch.quota import check_quota
 from lars_sweep.errors import LarsSweepError
 from lars_sweep.rundir import publish
 
@@ -20,30 +21,16 @@ LIBRARIES = ("torch", "optuna", "submitit", "pyarrow", "pydantic", "typer", "sea
 LEAST_FREE_GIB = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One thing looked at."""
-
-    name: str
-    ok: bool
-    found: str
-    advice: str = ""
-    needed: bool = True
-    """False: only some sweeps need it."""
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
-
-
-def check_all(directory: Path, data_dir: Path | None) -> list[Check]:
-    """Everything that can be checked from this machine."""
+def check_all(directory: Path, data_dir: Path | None, dataset: str | None) -> list[Check]:
+    """Everything that can be checked from this machine; a data set that is named is needed."""
     return [
         Check(name="python", ok=sys.version_info >= (3, 11), found=sys.version.split()[0]),
         *_libraries(),
         _gpus(),
         _file_system(directory),
         _space(directory),
-        *_data(data_dir),
+        check_quota(directory),
+        *_data(data_dir, dataset),
     ]
 
 
@@ -92,8 +79,9 @@ def _space(directory: Path) -> Check:
     )
 
 
-def _data(data_dir: Path | None) -> Iterator[Check]:
-    for name, needed in (("digits", True), ("fashion-mnist", False)):
+def _data(data_dir: Path | None, dataset: str | None) -> Iterator[Check]:
+    sets = {"digits": True, "fashion-mnist": False} | ({dataset: True} if dataset else {})
+    for name, needed in sets.items():
         try:
             info = describe_dataset(name, data_dir)
         except LarsSweepError as error:

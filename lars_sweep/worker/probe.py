@@ -30,6 +30,7 @@ def probe(folder: Path, data_dir: str | None, dataset: str) -> dict[str, object]
     found["sees_link_s"] = _until(folder / "linked")
     found["sees_rename_s"] = _until(folder / "renamed")
     found["clock"] = time.time()
+    found["fsync_s"] = _fsync_s(folder / f"synced-{rank}")
     found["scontrol"] = _on_path("scontrol")
     for name, look in (("world", _world), ("data", lambda: _data(data_dir, dataset))):
         try:
@@ -45,6 +46,12 @@ def _until(path: Path) -> float | None:
         if time.monotonic() - began > PATIENCE_S:
             return None
         time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def _fsync_s(path: Path) -> float:
+    began = time.monotonic()
+    publish.replace(path, b"1")
     return time.monotonic() - began
 
 

@@ -33,7 +33,7 @@ SURFACE = {
     "recipe": "RUN --batch --only --pytorch --json --delta --sigma --target --baseline",
     "report": "INPUTS --out --kind --against --delta --sigma --target --baseline --pool",
     "train": "TRIAL --data-dir --checkpoints --threads --compile --noise-scale",
-    "doctor": "--run-dir --profile --data-dir --json",
+    "doctor": "--run-dir --profile --dataset --data-dir --json",
     "data": "",
     "data show": "NAME --data-dir --json",
     "data get": "NAME --directory",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -186,8 +188,33 @@ def test_doctor_probes_two_nodes(at: At, tmp_path: Path) -> None:
     )
     found = {check["name"]: check for check in checks}
     assert found["probe"]["found"] == f"2 ranks on {', '.join(sorted(site.lab.nodes))}"
-    assert all(found[name]["ok"] for name in ("links seen", "all-reduce", "clocks", "data in jobs"))
+    seen = ("links seen", "fsync", "all-reduce", "clocks", "digits in jobs", "quota")
+    assert all(found[name]["ok"] for name in seen)
     assert not list(runs.glob(".probe-*"))
+
+
+def test_doctor_names_absent_data_and_does_not_wait_for_nodes_that_are_not_there(
+    at: At, tmp_path: Path
+) -> None:
+    site = at(2)
+
+    def problems(profile: Path, *words: str) -> dict[str, str]:
+        asked = ("doctor", "--profile", profile, "--run-dir", tmp_path / "runs", "--json", *words)
+        done = subprocess.run(
+            [sys.executable, "-m", "lars_sweep", *map(str, asked)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1, done.stderr
+        checks = json.loads(done.stdout)
+        return {c["name"]: f"{c['found']} | {c['advice']}" for c in checks if not c["ok"]}
+
+    absent = problems(site.profile(nodes=2), "--dataset", "imagenet")
+    assert "imagenet" in absent["imagenet in jobs"]
+    assert "--data-dir" in absent["imagenet in jobs"]
+    began = time.monotonic()
+    waiting = problems(site.profile(nodes=9))
+    assert time.monotonic() - began < 60
+    assert waiting["probe"].endswith("will never start | fewer `nodes`")
 
 
 def test_two_workers_share_a_gpu_and_data_are_staged(
