@@ -185,12 +185,21 @@ def create_run(path: Path, plan: Mapping[str, object]) -> RunDir:
     # Through JSON, as the stored ones went.
     given = json.loads(publish.to_json_bytes({name: plan.get(name) for name in _GROUND}))
     for name, meaning in _GROUND.items():
-        if run.content.get(name) != given[name]:
+        before, now = run.content.get(name), given[name]
+        if before != now:
             raise RunError(
-                f"{path} was launched with {meaning} {run.content.get(name)}, this launch has "
-                f"{given[name]}: choose another --run-dir"
+                f"{path} was launched with other {meaning} ({_difference(before, now)}): choose "
+                "another --run-dir"
             )
     return run
+
+
+def _difference(before: object, now: object) -> str:
+    """What changed: the names of a table's entries, whose values are hashes, else both values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = sorted(n for n in before.keys() | now.keys() if before.get(n) != now.get(n))
+        return f"changed: {', '.join(names)}"
+    return f"{before}, not {now}"
 
 
 _OWN_NAMES = frozenset({directory.split("/")[0] for directory in DIRECTORIES} | {"plan.json"})

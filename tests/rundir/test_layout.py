@@ -51,9 +51,15 @@ def test_another_sweep_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"trainer": "torch"}, "was launched with trainer noop, this launch has torch"),
-        ({"facts": {"content_id": "e"}}, "was launched with data {'content_id': 'd'}, this"),
-        ({"model_sources": {"m:f": "1"}}, "was launched with model sources {}, this launch has"),
+        ({"trainer": "torch"}, "was launched with other trainer (noop, not torch): choose"),
+        (
+            {"facts": {"content_id": "e"}},
+            "was launched with other data (changed: content_id): choose",
+        ),
+        (
+            {"model_sources": {"m:f": "1"}},
+            "was launched with other model sources (changed: m:f): choose",
+        ),
     ],
 )
 def test_the_same_sweep_on_other_ground_is_refused(
