@@ -237,6 +237,7 @@ def test_compiled_training_is_the_same_mathematics(
         return plain_compile(model, backend="eager", **options)
 
     monkeypatch.setattr(torch, "compile", traced)
+    monkeypatch.setattr("lars_sweep.train.trainer._has_compiler", lambda: True)
     trial = tiny_trial(steps=4, base_lr=0.1)
     options = {"device": "cpu", "threads": 1, "checkpoint_every_s": 0, "dtype": torch.float64}
     eager = run_traced(TorchTrainer(**options), trial, tmp_path / "eager")
