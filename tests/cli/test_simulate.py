@@ -22,7 +22,7 @@ def test_a_simulated_sweep_goes_through_workers_status_and_resume(tmp_path: Path
     assert "all 12 trials are finished" in lars_sweep("resume", run).stderr
     real = lars_sweep("launch", sweep, "--run-dir", run)
     assert real.returncode == 1
-    assert "launched with trainer analytic, this launch has torch" in real.stderr
+    assert "launched with other trainer (analytic, not torch)" in real.stderr
 
 
 def test_it_needs_no_files_of_a_data_set_whose_size_is_known(cli: Here) -> None:
