@@ -81,10 +81,11 @@ def test_node_loses_its_power(take: Take) -> None:
     job = lab.submit("srun sh -c 'echo started $(hostname); sleep 600'", "--no-requeue")
     lab.output(job, f"started {second}")
     lab.cluster.kill_node(second)
-    assert lab.cluster.dead_daemons() == [second], "no process of another node was touched"
+    # Only of these two nodes: tests beside this one kill theirs.
+    assert {*lab.cluster.dead_daemons()} & {*lab.nodes} == {second}
     lab.wait(job, State.NODE_FAILED)  # SlurmdTimeout is 10 s, looked at in turns of a few seconds
     lab.cluster.start_node(second)
-    assert lab.cluster.dead_daemons() == []
+    assert not {*lab.cluster.dead_daemons()} & {*lab.nodes}
 
 
 def test_node_boots_before_anybody_misses_it(take: Take) -> None:
