@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import uuid
@@ -13,12 +12,11 @@ from pathlib import Path
 from lars_sweep.cluster.devices import local_gpus
 from lars_sweep.data import describe_dataset
 from lars_sweep.dispatch.check import Check
-from lars_sweep.dispatch.quota import check_quota
+from lars_sweep.dispatch.room import check_quota, check_space
 from lars_sweep.errors import LarsSweepError
 from lars_sweep.rundir import publish
 
 LIBRARIES = ("torch", "optuna", "submitit", "pyarrow", "pydantic", "typer", "seaborn", "scipy")
-LEAST_FREE_GIB = 1.0
 
 
 def check_all(directory: Path, data_dir: Path | None, dataset: str | None) -> list[Check]:
@@ -28,7 +26,7 @@ def check_all(directory: Path, data_dir: Path | None, dataset: str | None) -> li
         *_libraries(),
         _gpus(),
         _file_system(directory),
-        _space(directory),
+        check_space(directory),
         check_quota(directory),
         *_data(data_dir, dataset),
     ]
@@ -65,18 +63,6 @@ def _file_system(directory: Path) -> Check:
                 path.rmdir()
     exclusive = first and not second
     return Check(name=name, ok=exclusive, found=f"exclusive in {directory}" if exclusive else "lax")
-
-
-def _space(directory: Path) -> Check:
-    existing = next(p for p in (directory.resolve(), *directory.resolve().parents) if p.exists())
-    status = os.statvfs(existing)
-    free = status.f_bavail * status.f_frsize / 2**30
-    return Check(
-        name="free space",
-        ok=free >= LEAST_FREE_GIB,
-        found=f"{free:.1f} GiB, {status.f_favail:,} inodes",
-        advice="" if free >= LEAST_FREE_GIB else "free some, or choose another directory",
-    )
 
 
 def _data(data_dir: Path | None, dataset: str | None) -> Iterator[Check]:

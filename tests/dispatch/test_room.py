@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lars_sweep.dispatch.quota import Quota, check_quota, parse_quota
+from lars_sweep.dispatch.room import Quota, check_quota, parse_quota
 
 HEAD = "Disk quotas for user ada (uid 1000): \n"
 TITLES = "     Filesystem  blocks   quota   limit   grace   files   quota   limit   grace\n"

@@ -1,9 +1,10 @@
-"""The user's quota where runs lie: free space of the file system does not tell it."""
+"""Room for runs: what the file system has left, and the user's quota, which it does not tell."""
 
 from __future__ import annotations
 
 import getpass
 import math
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +40,21 @@ class Quota:
         return f"{self.kib / 2**20:,.1f}{size} GiB, {self.files:,.0f}{count} files"
 
 
+def check_space(directory: Path) -> Check:
+    """Free space and inodes of the file system that ``directory`` is, or will be, on."""
+    status = os.statvfs(_existing(directory))
+    free = status.f_bavail * status.f_frsize / 2**30
+    return Check(
+        name="free space",
+        ok=free >= LEAST_GIB,
+        found=f"{free:.1f} GiB, {status.f_favail:,} inodes",
+        advice="" if free >= LEAST_GIB else "free some, or choose another directory",
+    )
+
+
 def check_quota(directory: Path) -> Check:
     """The quota of this user below ``directory``, from Lustre's ``lfs`` or from ``quota``."""
-    existing = next(p for p in (directory.resolve(), *directory.resolve().parents) if p.exists())
+    existing = _existing(directory)
     mount = next(p for p in (existing, *existing.parents) if p.is_mount())
     commands = (
         ["lfs", "quota", "-q", "-u", getpass.getuser(), str(mount)],
@@ -71,6 +84,11 @@ def parse_quota(text: str) -> Quota | None:
             kib, soft, hard, files, files_soft, files_hard = map(float, numbers)
             return Quota(kib, _limit(soft, hard), files, _limit(files_soft, files_hard))
     return None
+
+
+def _existing(directory: Path) -> Path:
+    """The directory, or the nearest above it that is there already."""
+    return next(p for p in (directory.resolve(), *directory.resolve().parents) if p.exists())
 
 
 def _limit(*limits: float) -> float:
