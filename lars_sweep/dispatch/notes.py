@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lars_sweep.cluster.jobs import State
 from lars_sweep.cluster.reasons import SUCCESSOR
+from lars_sweep.dispatch.full_disk import disk_notes
 from lars_sweep.dispatch.unreported import Unreported, reasons
 from lars_sweep.rundir import breaker, nodes
 from lars_sweep.rundir.claims import Holding
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.workers import Worker
 from lars_sweep.worker.canary import verdict
 from lars_sweep.worker.fate import Fates
 from lars_sweep.worker.look import View
@@ -52,16 +54,20 @@ def failures(rows: Iterable[Mapping[str, object]]) -> dict[str, int]:
     return dict(causes.most_common())
 
 
-def notes(run: RunDir, view: View, died: Sequence[Unreported] = ()) -> Iterator[str]:
+def notes(
+    run: RunDir, view: View, died: Sequence[Unreported] = (), known: Sequence[Worker] = ()
+) -> Iterator[str]:
     """One sentence per thing that needs attention.
 
     Args:
         run: the run directory.
         view: what SLURM said last.
         died: jobs that ended before they reported in.
+        known: workers that did report in.
     """
     if run.trainer == "analytic":
         yield SIMULATED
+    yield from disk_notes(run, view, known)
     yield from deaths(run, died)
     if (reason := breaker.why_broken(run)) is not None:
         yield f"circuit breaker: {reason}; mend it, then `lars-sweep resume {run.path}`"

@@ -56,9 +56,12 @@ class WorkerExecutor(SlurmExecutor):
         worker = f"{self.python} -u -m lars_sweep.worker"
         setup = [*submitit_parameters(self._profile)["setup"], f"export {STARTED}=$(date +%s)"]
         if self._profile.environment.container_image is None and after is not None:
-            # A successor without work ends before it starts ranks. Any other failure is theirs.
+            # A successor without work or room ends before it starts ranks. Any other failure is
+            # theirs.
             setup.append(f"{worker} --needed {shlex.quote(str(order))}")
-            setup.append(f"[ $? -eq {exits.NOT_NEEDED} ] && exit 0")
+            setup.append(
+                f"case $? in {exits.NOT_NEEDED}) exit 0;; {exits.DISK}) exit {exits.DISK};; esac"
+            )
         additional = dict(submitit_parameters(self._profile)["additional_parameters"])
         if after:
             additional["kill-on-invalid-dep"] = "yes"

@@ -146,7 +146,7 @@ def run_status(run: RunDir) -> RunStatus:
         interrupted_by=interruptions(run, view, held, interrupted),
         jobs=job_counts(view),
         jobs_age_s=time.time() - view.asked_at if view.jobs else None,
-        notes=tuple(notes(run, view, died)),
+        notes=tuple(notes(run, view, died, known)),
     )
 
 

@@ -19,6 +19,7 @@ from lars_sweep.rundir import workers
 from lars_sweep.rundir.launches import Launch, last_launch
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.worker.canary import verdict
+from lars_sweep.worker.exits import EXITS
 from lars_sweep.worker.logs import log_files, log_tail
 from lars_sweep.worker.look import View
 
@@ -82,6 +83,7 @@ def _reason(run: RunDir, job: JobState) -> str:
     said = last_words(log_tail(run, job.job_id), error=job.state is State.UNKNOWN)
     if job.state is State.UNKNOWN:  # forgotten by SLURM: only the log tells how it ended
         return said
+    said = said or str(EXITS.get(job.exit_status or 0, ""))  # a full disk takes no log either
     status = f", exit status {job.exit_status}" if job.exit_status else ""
     slurm = f"SLURM: {job.state}{status}"
     return f"{said} ({slurm})" if said else slurm

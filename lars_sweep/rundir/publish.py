@@ -111,6 +111,16 @@ def publish_file(
         sync_directory(path.parent)
 
 
+def check_room(directory: Path) -> None:
+    """Write a block there and take it back.
+
+    Raises:
+        RunError: the directory takes nothing more.
+    """
+    with explained(directory):
+        _write_temporary(directory / "room", bytes(4096), durable=False).unlink()
+
+
 def _write_temporary(path: Path, content: bytes, *, durable: bool = True) -> Path:
     temporary = path.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     try:

@@ -13,6 +13,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,11 +48,18 @@ def main() -> int:
     except DamagedFile as error:
         logger.error("%s", error)
         return 1
-    if arguments.needed:
-        reason = is_needed(open_run(order.run), order, slurm_job_id(), place)
-        logger.info("%s", reason or "there is work")
-        return exits.NOT_NEEDED if reason else 0
-    return run(order, place)
+    try:
+        return needed(order, place) if arguments.needed else run(order, place)
+    except LarsSweepError as error:
+        logger.error("%s", error)
+        return exits.status_of(error)
+
+
+def needed(order: WorkOrder, place: Place) -> int:
+    """Say whether there is something to do here; the exit status."""
+    reason = is_needed(open_run(order.run), order, slurm_job_id(), place)
+    logger.info("%s", reason or "there is work")
+    return exits.NOT_NEEDED if reason else 0
 
 
 def run(order: WorkOrder, place: Place) -> int:
@@ -63,18 +71,19 @@ def run(order: WorkOrder, place: Place) -> int:
     try:
         reason = work(order, job_id=slurm_job_id(), place=place)
     except LarsSweepError as error:
-        logger.error("%s", error)
-        return exits.DISK if exits.is_disk(error) else 1
+        if exits.is_disk(error):  # its successors would fare no better
+            cancel_waiting([slurm_job_id().partition("_")[0]])
+        raise
     if reason == NO_WORK_LEFT:
-        cancel_successors(order)
+        launches = read_launches(open_run(order.run))
+        cancel_waiting([array for launch in launches for array in launch.job_ids])
     if reason in ("preempted", "out of time") and place.last and order.preemption.requeue:
         requeue(slurm_job_id())
     return 0
 
 
-def cancel_successors(order: WorkOrder) -> None:
+def cancel_waiting(arrays: Sequence[str]) -> None:
     """Take what still waits out of the queue, where SLURM's commands exist; else each ends soon."""
-    arrays = [array for launch in read_launches(open_run(order.run)) for array in launch.job_ids]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         subprocess.run(
             ["scancel", "--quiet", "--state=PENDING", *arrays], capture_output=True, timeout=60

@@ -15,7 +15,15 @@ DISK = 92
 EXITS = {HANG: Cause.HANG, DISK: Cause.DISK}
 
 
-def is_disk(error: BaseException) -> bool:
-    """Whether an error says that the run directory took nothing more."""
-    origin = error if isinstance(error, OSError) else error.__cause__
-    return isinstance(origin, OSError) and origin.errno in (errno.ENOSPC, errno.EDQUOT)
+def is_disk(error: BaseException | None) -> bool:
+    """Whether an error says, or comes from one that says, that a disk took nothing more."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
+
+
+def status_of(error: BaseException) -> int:
+    """Of a job that this error ends."""
+    return DISK if is_disk(error) else 1

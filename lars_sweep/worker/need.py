@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lars_sweep.cluster.hosts import expand_hosts
-from lars_sweep.rundir import breaker, nodes, requests, workers
+from lars_sweep.rundir import breaker, nodes, publish, requests, workers
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.patience import patience
 from lars_sweep.study.plan import load_plan
@@ -15,7 +15,11 @@ from lars_sweep.worker.take import TrialSource
 
 
 def is_needed(run: RunDir, order: WorkOrder, job_id: str, place: Place) -> str:
-    """Why a worker is not needed; empty if it is."""
+    """Why a worker is not needed; empty if it is.
+
+    Raises:
+        RunError: there is work, but the run directory takes nothing more.
+    """
     if requests.stop_requested(run):
         return "the run was cancelled"
     if (reason := breaker.why_broken(run)) is not None:
@@ -32,4 +36,7 @@ def is_needed(run: RunDir, order: WorkOrder, job_id: str, place: Place) -> str:
         mine.worker_id,
         fates=lambda: Fates(run, view, mine=mine, keep_s=patience(order.preemption.keep_s)),
     )
-    return "" if source.has_work() else "no trial to take"
+    if not source.has_work():
+        return "no trial to take"
+    publish.check_room(run.path)
+    return ""

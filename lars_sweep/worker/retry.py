@@ -9,6 +9,7 @@ from lars_sweep.rundir import claims
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.claims import Claim, Release
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.worker.exits import is_disk
 
 _KEYS = {
     Cause.NODE_FAILED: "node_failed",
@@ -37,6 +38,8 @@ def may_retry(releases: list[Release], retry: RetrySection) -> bool:
 
 def cause_of(error: BaseException) -> Cause:
     """The cause that an exception in a trial stands for."""
+    if is_disk(error):
+        return Cause.DISK
     name = type(error).__name__
     if name == "OutOfMemoryError" or "CUDA out of memory" in str(error):
         return Cause.OUT_OF_MEMORY_CUDA

@@ -105,6 +105,9 @@ class WorkerProcess:
             reason = self._loop()
         except WorldLost:
             os._exit(exits.LOST)  # SLURM knows how the other rank ended; nothing is said before
+        except RunError as error:
+            reason = str(Cause.DISK) if exits.is_disk(error) else reason
+            raise
         finally:
             # After an error too: whoever looks at the run must not wait for this worker.
             self._record = workers.beat(
@@ -221,6 +224,9 @@ class WorkerProcess:
             return  # its files may have been taken from under it
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         cause, where = cause_of(error), self._record.nodes
+        if cause is Cause.DISK:  # no other trial would fare better
+            claims.release(self.run.claims, claim, reason, cause=cause, nodes=where)
+            raise RunError(reason) from error
         failed = Release(cause=cause, reason=reason, at=time.time(), nodes=where)
         if may_retry([*earlier_releases(self.run, claim), failed], self._retry):
             claims.release(self.run.claims, claim, reason, cause=cause, nodes=where)

@@ -121,6 +121,7 @@ def log(run: RunDir, job_id: str, text: str) -> None:
          "bash: /env/python: No such file (SLURM: failed, exit status 127)"),
         (State.FAILED, 1, "2026-01-01 10:00:00 ERROR code/mine.py is not the mine:net\n",
          "code/mine.py is not the mine:net (SLURM: failed, exit status 1)"),
+        (State.FAILED, 92, "", "disk or quota (SLURM: failed, exit status 92)"),
         (State.OUT_OF_MEMORY, None, "", "SLURM: out of memory"),
         (State.NODE_FAILED, None, "", "SLURM: node failed"),
         (State.UNKNOWN, None, TRACEBACK,

@@ -25,6 +25,7 @@ from slurmkit import (
 )
 
 from lars_sweep.cluster.jobs import State
+from lars_sweep.dispatch.status import run_status
 from lars_sweep.worker.look import look, read_view
 
 
@@ -62,7 +63,7 @@ def test_full_disk(at: At, tmpfs: Callable[[str], Path], tmp_path: Path) -> None
     site = at(1)
     site.folder = tmpfs("size=2m")
     run = site.plan(sweep_text(points=8, steps=60))
-    profile = site.profile("canary = false\nsuccessors = 1")
+    profile = site.profile("canary = false")
     site.submit(run, profile, 1)
     until(lambda: finished(run) >= 1, "a first outcome")
     ballast = site.folder / "ballast"
@@ -70,16 +71,43 @@ def test_full_disk(at: At, tmpfs: Callable[[str], Path], tmp_path: Path) -> None
         fill(ballast)
     array = known(run)[0].array
     until(lambda: not site.queue([array]), "the workers to stop")
-    ended = [site.lab.state(f"{array}_{task}") for task in (0, 1)]
-    assert [(job.state, job.exit_status) for job in ended] == [(State.FAILED, 92)] * 2
+    ended = [site.lab.state(f"{array}_{task}") for task in range(10)]
+    assert (ended[0].state, ended[0].exit_status) == (State.FAILED, 92)
+    assert {job.state for job in ended[1:]} == {State.CANCELLED}, "no job was burnt on it"
+    assert len(known(run)) == 1
     done = finished(run)
     assert done < 8
     # Whoever looks is told too, though the answer cannot be kept.
     assert "the disk is full" in command("status", run.path)
     ballast.unlink()
+    look(run, newer_than=time.time())
+    told = "1 worker stopped: disk or quota: make room"
+    assert any(note.startswith(told) for note in run_status(run).notes)
     assert site.submit(run, profile, 1) is not None
     wait_finished(run)
     assert science(run) == reference(run, tmp_path)
     retried = [row["trial_id"] for row in rows(run) if row["attempts"] > 1]
     assert {said.cause for trial_id in retried for said in releases(run, trial_id)} <= {"disk"}
     assert read_view(run).jobs[f"{array}_0"].job.exit_status == 92
+    assert not run_status(run).notes
+
+
+def test_a_successor_finds_a_full_disk_before_it_starts_ranks(
+    at: At, tmpfs: Callable[[str], Path]
+) -> None:
+    """As where compute nodes have no SLURM commands, so that a worker cannot call it off."""
+    site = at(1)
+    site.folder = tmpfs("size=2m")
+    run = site.plan(sweep_text(points=2, steps=60))
+    ballast = site.folder / "ballast"
+    profile = site.profile("canary = false\nsuccessors = 2")
+    launch = site.submit(run, profile, 1)
+    assert launch is not None
+    with pytest.raises(OSError, match="No space left"):
+        fill(ballast)
+    (array,) = launch.job_ids
+    until(lambda: not site.queue([array]), "the jobs to end")
+    assert known(run) == []
+    ended = [site.lab.state(f"{array}_{task}") for task in range(3)]
+    assert {(job.state, job.exit_status) for job in ended} == {(State.FAILED, 92)}
+    ballast.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -11,15 +12,17 @@ from pathlib import Path
 import pytest
 from runkit import CurveTrainer, StopsAt, finish, make_run, worker_of
 
-from lars_sweep.errors import DataError, RunError
+from lars_sweep.errors import DataError, RunError, TrainError
 from lars_sweep.outcomes.loose import loose_ids
 from lars_sweep.outcomes.seal import seal_all
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import attempts, claims, publish, requests, workers
+from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.spec.trainer import Control, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.plan import load_plan
+from lars_sweep.worker import exits
 from lars_sweep.worker.ending import JobEnd
 
 
@@ -132,6 +135,30 @@ def test_a_run_directory_that_fails_ends_the_worker_and_keeps_what_is_measured(
     finish(run)
     assert {trial_id: rows_of(run)[trial_id] for trial_id in before} == before
     assert len(rows_of(run)) == 12
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_full_disk_in_a_trial_ends_the_worker_at_once(run: RunDir, wrapped: bool) -> None:
+    def fail(trial: TrialSpec, number: int) -> None:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        if wrapped:
+            raise TrainError("no place for its tables") from full
+        raise full
+
+    with pytest.raises(RunError) as raised:
+        finish(run, CurveTrainer(at_evaluation=fail))
+    assert exits.status_of(raised.value) == exits.DISK
+    held = claims.holdings(run.claims)
+    assert [(trial_id, holding.released) for trial_id, holding in held.items()] == [
+        (first(run), True)
+    ], "one attempt, given back"
+    said = claims.read_release(run.claims, first(run), 1)
+    assert said is not None
+    assert said.cause is Cause.DISK
+    (record,) = workers.read_workers(run.workers)
+    assert record.state == "ended: disk or quota"
+    finish(run)
+    assert {row["status"] for row in rows_of(run).values()} == {"ok"}
 
 
 def test_missing_data_end_the_worker_and_are_no_trials_fault(run: RunDir) -> None:
