@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from lars_sweep.cluster.options import OWN_KEYS, SBATCH_OPTIONS, SET_BY_LAUNCH
+from lars_sweep.cluster.options import ELSEWHERE, OWN_KEYS, SBATCH_OPTIONS, SET_BY_LAUNCH
 from lars_sweep.cluster.profile import JobSection, LimitsSection, Profile
 from lars_sweep.errors import Problem, SpecError
 from lars_sweep.shipped import shipped
@@ -163,6 +163,8 @@ def _bad_options(options: object) -> Iterator[Finding]:
             yield path, given, f"nothing here: use {OWN_KEYS[option]}"
         elif option in SET_BY_LAUNCH:
             yield path, given, "nothing: `launch` sets it"
+        elif option in ELSEWHERE:
+            yield path, given, "nothing: workers run on the cluster whose login node this is"
         elif option not in SBATCH_OPTIONS:
             allowed = nearest(option, sorted(SBATCH_OPTIONS)) + "a long option of sbatch"
             yield path, f"unknown option {option!r}", allowed

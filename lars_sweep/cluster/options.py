@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 SBATCH_OPTIONS = frozenset((
-    "acctg-freq", "bb", "bbf", "begin", "cluster-constraint", "clusters", "comment",
-    "consolidate-segments", "container", "container-id", "contiguous", "core-spec",
-    "cores-per-socket", "cpu-freq", "deadline", "delay-boot", "distribution", "exclude",
-    "export", "export-file", "extra", "extra-node-info", "get-user-env", "gpu-bind", "gpu-freq",
+    "acctg-freq", "bb", "bbf", "begin", "comment", "consolidate-segments", "container",
+    "container-id", "contiguous", "core-spec", "cores-per-socket", "cpu-freq", "deadline",
+    "delay-boot", "distribution", "exclude", "export", "export-file", "extra", "extra-node-info",
+    "get-user-env", "gpu-bind", "gpu-freq",
     "gpus", "gpus-per-socket", "gpus-per-task", "gres", "gres-flags", "hint", "ignore-pbs",
     "input", "kill-on-invalid-dep", "licenses", "mail-type", "mail-user", "mcs-label",
     "mem-bind", "mem-per-cpu", "mincpus", "network", "nice", "no-kill", "nodefile", "nodelist",
@@ -43,3 +43,6 @@ SET_BY_LAUNCH = frozenset((
     "open-mode", "output", "parsable", "quiet", "test-only", "uid", "verbose", "wait", "wrap",
 ))  # fmt: skip
 """Options that would break what ``launch`` relies on."""
+
+ELSEWHERE = frozenset(("cluster-constraint", "clusters"))
+"""Options that send jobs to another cluster than the one that ``status`` asks."""

@@ -267,6 +267,7 @@ def _run(command: Sequence[str], timeout_s: float) -> subprocess.CompletedProces
 
 
 def _environment() -> dict[str, str]:
-    """Without the user's own formats and filters; array indices are not cut short."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SQUEUE_", "SACCT_"))}
+    """Without the user's own formats, filters and clusters; array indices are not cut short."""
+    theirs = ("SQUEUE_", "SACCT_", "SLURM_CLUSTERS")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(theirs)}
     return {**kept, "LC_ALL": "C", "SLURM_BITSTR_LEN": "0"}

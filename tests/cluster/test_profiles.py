@@ -105,6 +105,8 @@ def test_all_problems_of_a_file_at_once(tmp_path: Path) -> None:
          "did you mean reservation? a long option of sbatch"),
         ("[sbatch]\npartition='x'", 'sbatch.partition: "x": nothing here: use job.partition'),
         ("[sbatch]\narray='0-9'", 'sbatch.array: "0-9": nothing: `launch` sets it'),
+        ("[sbatch]\nclusters='other'", 'sbatch.clusters: "other": nothing: workers run on the '
+         "cluster whose login node this is"),
         ("[sbatch]\ncomment='''a\nb'''", 'sbatch.comment: "a\\nb": text on one line'),
         ("[job]\npartition='''a\nb'''", 'job.partition: "a\\nb": text on one line'),
         ("[environment.variables]\n'A B'='x'",
