@@ -11,6 +11,7 @@ from lars_sweep.dispatch.full_disk import disk_notes
 from lars_sweep.dispatch.unreported import Unreported, reasons
 from lars_sweep.rundir import breaker, nodes
 from lars_sweep.rundir.claims import Holding
+from lars_sweep.rundir.launches import last_launch
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.workers import Worker
 from lars_sweep.worker.canary import verdict
@@ -54,21 +55,17 @@ def failures(rows: Iterable[Mapping[str, object]]) -> dict[str, int]:
     return dict(causes.most_common())
 
 
-def notes(
-    run: RunDir, view: View, died: Sequence[Unreported] = (), known: Sequence[Worker] = ()
-) -> Iterator[str]:
+def notes(run: RunDir, view: View, hindered: Iterable[str] = ()) -> Iterator[str]:
     """One sentence per thing that needs attention.
 
     Args:
         run: the run directory.
         view: what SLURM said last.
-        died: jobs that ended before they reported in.
-        known: workers that did report in.
+        hindered: what kept its workers from finishing it.
     """
     if run.trainer == "analytic":
         yield SIMULATED
-    yield from disk_notes(run, view, known)
-    yield from deaths(run, died)
+    yield from hindered
     if (reason := breaker.why_broken(run)) is not None:
         yield f"circuit breaker: {reason}; mend it, then `lars-sweep resume {run.path}`"
     if failed := verdict(run):
@@ -80,6 +77,29 @@ def notes(
         yield f"excluded nodes: {', '.join(bad)}"
     if view.trouble:
         yield f"{view.trouble}; what is said about jobs is old"
+
+
+def hindrances(
+    run: RunDir, view: View, died: Sequence[Unreported], known: Sequence[Worker]
+) -> Iterator[str]:
+    """Why an unfinished run has fewer workers than it was launched with.
+
+    Args:
+        run: the run directory.
+        view: what SLURM said last.
+        died: jobs that ended before they reported in.
+        known: workers that did report in.
+    """
+    yield from disk_notes(run, view, known)
+    if refused := refusal(run):
+        yield f"{refused}; mend it, then `lars-sweep resume {run.path}`"
+    yield from deaths(run, died)
+
+
+def refusal(run: RunDir) -> str:
+    """Why SLURM took not all of the newest launch; empty if it did."""
+    launch = last_launch(run)
+    return "" if launch is None else launch.refused
 
 
 def deaths(run: RunDir, died: Sequence[Unreported]) -> Iterator[str]:

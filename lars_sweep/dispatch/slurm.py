@@ -119,6 +119,9 @@ def submit_arrays(
         if canary:
             submission.send_canary(order)
         submission.send_workers()
+    except LaunchError as error:
+        submission.launch = replace(submission.launch, refused=str(error))
+        raise
     finally:
         launch = submission.launch
         launch = record_jobs(run, replace(launch, workers=len(launch.job_ids), through=True))
@@ -159,7 +162,9 @@ class _Submission:
                 if self._tasks > 1:
                     self._shorten()
                 elif self.launch.job_ids:
-                    logger.warning("%s; it took %d workers", error, len(self.launch.job_ids))
+                    refused = f"{error}; it took {len(self.launch.job_ids)} workers"
+                    logger.warning("%s", refused)
+                    self.launch = replace(self.launch, refused=refused)
                     return
                 else:
                     raise

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from lars_sweep.dispatch.alive import is_live, present_workers
-from lars_sweep.dispatch.notes import failures, interruptions, job_counts, notes
+from lars_sweep.dispatch.notes import failures, hindrances, interruptions, job_counts, notes
 from lars_sweep.dispatch.unreported import reasons, unreported
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir import claims, requests, workers
@@ -125,6 +125,7 @@ def run_status(run: RunDir) -> RunStatus:
     devices = sum(worker.devices for worker in alive)
     unfinished = any(line.finished < line.trials for line in strata)
     died = unreported(run, view) if unfinished else ()
+    hindered = hindrances(run, view, died, known) if unfinished else ()
     starting = max(0, present_workers(run, view) - len(alive))
     stop, present = requests.stop_requested(run), bool(alive or starting)
     return RunStatus(
@@ -146,7 +147,7 @@ def run_status(run: RunDir) -> RunStatus:
         interrupted_by=interruptions(run, view, held, interrupted),
         jobs=job_counts(view),
         jobs_age_s=time.time() - view.asked_at if view.jobs else None,
-        notes=tuple(notes(run, view, died, known)),
+        notes=tuple(notes(run, view, hindered)),
     )
 
 

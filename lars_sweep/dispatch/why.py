@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lars_sweep.cluster.reasons import SUCCESSOR, explain
 from lars_sweep.dispatch.alive import present_workers
-from lars_sweep.dispatch.notes import OTHER_TRIALS
+from lars_sweep.dispatch.notes import OTHER_TRIALS, refusal
 from lars_sweep.dispatch.trials import named_trial
 from lars_sweep.dispatch.unreported import unreported
 from lars_sweep.outcomes.store import load_table
@@ -171,6 +171,8 @@ def _waiting(run: RunDir, view: View) -> _Standing:
             return _Standing(f"waiting: {job.state} ({job.reason}): {said.meaning}", said.action)
     if present_workers(run, view):
         return _Standing("waiting for a worker")
+    if refused := refusal(run):
+        return _Standing(f"waiting: {refused}", _MEND)
     if died := unreported(run, view):
         return _Standing(
             f"waiting: its workers died before reporting in: {died[-1].reason}",

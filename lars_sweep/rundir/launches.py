@@ -39,6 +39,8 @@ class Launch:
     """The job whose success releases the workers."""
     through: bool = False
     """Whether the submission is over, completely or not."""
+    refused: str = ""
+    """Why not all of it was submitted."""
     host: str = field(default_factory=socket.gethostname)
     boot_id: str = field(default_factory=boot_id)
     pid: int = field(default_factory=os.getpid)

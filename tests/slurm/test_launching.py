@@ -27,9 +27,13 @@ from slurmkit import (
 )
 
 from lars_sweep.cluster.loading import load_profile
+from lars_sweep.dispatch.status import run_status
 from lars_sweep.dispatch.submit import submit_workers
+from lars_sweep.dispatch.why import why
+from lars_sweep.errors import LaunchError
 from lars_sweep.rundir.launches import read_launches
 from lars_sweep.rundir.layout import open_run
+from lars_sweep.study.plan import load_plan
 from lars_sweep.worker.canary import verdict
 
 NO_CANARY = "canary = false"
@@ -141,6 +145,21 @@ def test_a_limit_on_submitted_jobs_shortens_the_line_of_successors(at: At, tmp_p
     assert len(launch.job_ids) == 2
     wait_finished(run)
     assert science(run) == reference(run, tmp_path)
+
+
+def test_a_refusal_is_told_until_a_submission_succeeds(at: At) -> None:
+    site = at(1)
+    run = site.plan(sweep_text(points=2, steps=10))
+    with pytest.raises(LaunchError) as refused:
+        site.submit(run, site.profile(NO_CANARY, partition="nowhere"), 1)
+    said = str(refused.value)
+    assert said.startswith("sbatch refused: ")
+    assert "nowhere" in said or "partition" in said
+    assert run_status(run).notes == (f"{said}; mend it, then `lars-sweep resume {run.path}`",)
+    assert why(run, load_plan(run).queue[0].trial_id).state == f"waiting: {said}"
+    site.submit(run, site.profile(NO_CANARY), 1)
+    assert run_status(run).notes == ()
+    wait_finished(run)
 
 
 def test_a_launch_from_inside_a_job_inherits_nothing(
