@@ -6,7 +6,6 @@ import json
 import shlex
 import shutil
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from lars_sweep.cluster.profile import Profile
 from lars_sweep.cluster.reasons import explain
 from lars_sweep.cluster.scheduler import configuration, query_jobs
 from lars_sweep.dispatch.check import Check
+from lars_sweep.dispatch.probe_folder import probe_folder
 from lars_sweep.dispatch.slurm import WorkerExecutor, cancel_arrays
 from lars_sweep.errors import LarsSweepError
 
@@ -74,8 +74,14 @@ def _configured(profile: Profile, settings: Mapping[str, str]) -> Iterator[Check
 def _probed(
     profile: Profile, directory: Path, data_dir: Path | None, dataset: str
 ) -> Iterator[Check]:
-    folder = directory.resolve() / f".probe-{uuid.uuid4().hex[:8]}"
-    folder.mkdir(parents=True)
+    with probe_folder(directory) as folder:
+        checks = _probe(profile, folder, data_dir, dataset)
+        if all(check.ok for check in checks):
+            shutil.rmtree(folder)  # else its log may say more
+    yield from checks
+
+
+def _probe(profile: Profile, folder: Path, data_dir: Path | None, dataset: str) -> list[Check]:
     nodes = max(2, profile.job.nodes)
     shape = profile.model_copy(
         update={
@@ -94,15 +100,11 @@ def _probed(
         array = executor.send(command)
     except LarsSweepError as error:
         shutil.rmtree(folder)
-        yield Check(name="probe", ok=False, found=str(error), advice="mend the profile")
-        return
+        return [Check(name="probe", ok=False, found=str(error), advice="mend the profile")]
     try:
-        checks = list(_judged(shape, folder, array, dataset))
+        return list(_judged(shape, folder, array, dataset))
     finally:
         cancel_arrays([array])
-    if all(check.ok for check in checks):
-        shutil.rmtree(folder)  # else its log may say more
-    yield from checks
 
 
 def _judged(profile: Profile, folder: Path, array: str, dataset: str) -> Iterator[Check]:
