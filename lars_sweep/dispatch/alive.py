@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from lars_sweep.rundir import workers
@@ -26,9 +27,10 @@ def live_workers(run: RunDir, view: View) -> list[Worker]:
     return [w for w in workers.read_workers(run.workers) if is_live(w, view)]
 
 
-def on_their_way(run: RunDir) -> list[str]:
+def on_their_way(run: RunDir, known: Sequence[Worker] | None = None) -> list[str]:
     """Jobs of local workers that were started and have not reported in yet: they still import."""
-    reported = {worker.job_id for worker in workers.read_workers(run.workers)}
+    known = workers.read_workers(run.workers) if known is None else known
+    reported = {worker.job_id for worker in known}
     return [
         job_id
         for launch in read_launches(run)
@@ -57,7 +59,14 @@ def waiting_arrays(run: RunDir, view: View) -> list[str]:
     ]
 
 
-def present_workers(run: RunDir, view: View) -> int:
-    """Workers that run, wait in the queue, or are about to report in."""
-    local = [w for w in live_workers(run, view) if w.executor != "slurm"]
-    return len(local) + len(on_their_way(run)) + len(waiting_arrays(run, view))
+def present_workers(run: RunDir, view: View, known: Sequence[Worker] | None = None) -> int:
+    """Workers that run, wait in the queue, or are about to report in.
+
+    Args:
+        run: the run directory.
+        view: what SLURM said last.
+        known: the workers that have reported in; None: they are read now.
+    """
+    known = workers.read_workers(run.workers) if known is None else known
+    local = [w for w in known if w.executor != "slurm" and is_live(w, view)]
+    return len(local) + len(on_their_way(run, known)) + len(waiting_arrays(run, view))

@@ -40,11 +40,8 @@ def job_counts(view: View) -> dict[str, int]:
     return dict(words.most_common())
 
 
-def interruptions(
-    run: RunDir, view: View, held: Mapping[str, Holding], trials: Iterable[str]
-) -> dict[str, int]:
+def interruptions(fates: Fates, held: Mapping[str, Holding], trials: Iterable[str]) -> dict[str, int]:
     """Why these trials were interrupted."""
-    fates = Fates(run, view)
     causes = Counter(str(fates.of(t, held[t]).cause or "its worker is gone") for t in trials)
     return dict(causes.most_common())
 

@@ -17,7 +17,7 @@ from lars_sweep.rundir.layout import RunDir
 from lars_sweep.rundir.workers import Worker
 from lars_sweep.study.asked import known_queue
 from lars_sweep.study.plan import Plan, QueuedTrial, load_plan
-from lars_sweep.worker.fate import is_ownerless
+from lars_sweep.worker.fate import Fates, is_ownerless
 from lars_sweep.worker.look import look
 
 
@@ -124,9 +124,9 @@ def run_status(run: RunDir) -> RunStatus:
     spent = sum(row["device_s"] for row in rows) + sum(_spent_now(run, worker) for worker in alive)
     devices = sum(worker.devices for worker in alive)
     unfinished = any(line.finished < line.trials for line in strata)
-    died = unreported(run, view) if unfinished else ()
+    died = unreported(run, view, known) if unfinished else ()
     hindered = hindrances(run, view, died, known) if unfinished else ()
-    starting = max(0, present_workers(run, view) - len(alive))
+    starting = max(0, present_workers(run, view, known) - len(alive))
     stop, present = requests.stop_requested(run), bool(alive or starting)
     return RunStatus(
         run=str(run.path),
@@ -144,7 +144,7 @@ def run_status(run: RunDir) -> RunStatus:
         cancelled=stop and unfinished and not present,
         unreported_by=reasons(died),
         failed_by=failures(rows),
-        interrupted_by=interruptions(run, view, held, interrupted),
+        interrupted_by=interruptions(Fates(run, view, known=known), held, interrupted),
         jobs=job_counts(view),
         jobs_age_s=time.time() - view.asked_at if view.jobs else None,
         notes=tuple(notes(run, view, hindered)),

@@ -18,6 +18,7 @@ from lars_sweep.dispatch.alive import is_controller
 from lars_sweep.rundir import workers
 from lars_sweep.rundir.launches import Launch, last_launch
 from lars_sweep.rundir.layout import RunDir
+from lars_sweep.rundir.workers import Worker
 from lars_sweep.worker.canary import verdict
 from lars_sweep.worker.exits import EXITS
 from lars_sweep.worker.logs import log_files, log_tail
@@ -40,13 +41,23 @@ class Unreported:
     """Whether it was to release the workers."""
 
 
-def unreported(run: RunDir, view: View) -> list[Unreported]:
-    """Jobs of the newest launch that died before they reported in."""
+def unreported(
+    run: RunDir, view: View, known: Sequence[Worker] | None = None
+) -> list[Unreported]:
+    """Jobs of the newest launch that died before they reported in.
+
+    Args:
+        run: the run directory.
+        view: what SLURM said last.
+        known: the workers that have reported in; None: they are read now.
+    """
     launch = last_launch(run)
     if launch is None:
         return []
-    found = _local(run, launch) if launch.executor == "local" else _on_slurm(run, launch, view)
-    return list(found)
+    reported = _reported(run) if known is None else {worker.job_id for worker in known}
+    if launch.executor == "local":
+        return list(_local(run, launch, reported))
+    return list(_on_slurm(run, launch, view, reported))
 
 
 def reasons(jobs: Sequence[Unreported]) -> Mapping[str, int]:
@@ -54,20 +65,22 @@ def reasons(jobs: Sequence[Unreported]) -> Mapping[str, int]:
     return dict(Counter(job.reason for job in jobs).most_common())
 
 
-def _local(run: RunDir, launch: Launch) -> Iterator[Unreported]:
+def _local(run: RunDir, launch: Launch, reported: set[str]) -> Iterator[Unreported]:
     if launch.host != socket.gethostname():
         return
-    # Processes first: one that ends in between has reported in by then.
-    gone = [job_id for job_id in launch.job_ids if not is_controller(job_id)]
-    reported = _reported(run)
+    gone = [job for job in launch.job_ids if job not in reported and not is_controller(job)]
+    if gone:  # one that has ended since the records were read has reported in by now
+        reported = _reported(run)
     for job_id in gone:
         if job_id not in reported:
             said = last_words(log_tail(run, job_id))
             yield _job(run, job_id, said or "killed without a word")
 
 
-def _on_slurm(run: RunDir, launch: Launch, view: View) -> Iterator[Unreported]:
-    arrays, reported = {*launch.job_ids}, _reported(run)
+def _on_slurm(
+    run: RunDir, launch: Launch, view: View, reported: set[str]
+) -> Iterator[Unreported]:
+    arrays = {*launch.job_ids}
     sang = verdict(run) is not None
     for job_id, seen in view.jobs.items():
         worker = base_id(job_id) in arrays and job_id not in reported

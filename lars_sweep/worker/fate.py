@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from lars_sweep.cluster.jobs import JobState, State
@@ -58,6 +58,7 @@ class Fates:
         view: what SLURM said last.
         mine: the worker that asks; None: a person does.
         keep_s: how long a trial waits for the worker that was taken away from it.
+        known: the workers that have reported in; None: they are read now.
     """
 
     def __init__(
@@ -67,11 +68,11 @@ class Fates:
         *,
         mine: Worker | None = None,
         keep_s: float = 0.0,
+        known: Sequence[Worker] | None = None,
     ) -> None:
         self._run, self._view, self._mine, self._keep_s = run, view, mine, keep_s
-        self.workers: Mapping[str, Worker] = {
-            worker.worker_id: worker for worker in workers.read_workers(run.workers)
-        }
+        known = workers.read_workers(run.workers) if known is None else known
+        self.workers: Mapping[str, Worker] = {worker.worker_id: worker for worker in known}
 
     def of(self, trial_id: str, holding: Holding) -> Fate:
         """The fate of the newest attempt at a trial."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,11 @@ from lars_sweep.dispatch.stop import cancel
 from lars_sweep.dispatch.submit import submit_workers
 from lars_sweep.errors import RunError
 from lars_sweep.outcomes.store import load_table
-from lars_sweep.rundir import publish, requests
-from lars_sweep.rundir.launches import last_launch
+from lars_sweep.rundir import claims, publish, requests, workers
+from lars_sweep.rundir.launches import Launch, last_launch, record_intent
 from lars_sweep.rundir.layout import RunDir, open_run
-from lars_sweep.rundir.workers import is_gone, read_workers
+from lars_sweep.rundir.workers import Worker, beat, is_gone, read_workers, this_worker
+from lars_sweep.study.plan import load_plan
 from lars_sweep.worker.logs import log_files
 
 
@@ -181,6 +183,27 @@ def test_status_reckons_what_is_left_from_what_is_done(tmp_path: Path) -> None:
     assert (done.finished, done.device_h_left, done.count("waiting")) == (12, 0.0, 0)
     seconds = sum(load_table(run, "outcomes", ["device_s"])["device_s"].to_pylist())
     assert done.device_h == pytest.approx(seconds / 3600)
+
+
+def test_status_reads_the_workers_records_once(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be thousands, and what it says of them must be of one moment."""
+    dead = replace(this_worker("w", job_id="4711", executor="local"), pid_started=1)
+    beat(run.workers, dead)
+    claims.take(run.claims, load_plan(run).queue[0].trial_id, 1, dead.worker_id)
+    launch = Launch(number=1, executor="local", profile="p", workers=1, job_ids=("4711",))
+    assert record_intent(run, launch)
+    reads: list[Path] = []
+
+    def counted(directory: Path) -> Sequence[Worker]:
+        reads.append(directory)
+        return read_workers(directory)
+
+    monkeypatch.setattr(workers, "read_workers", counted)
+    status = run_status(run)
+    assert (status.workers_lost, status.count("interrupted")) == (1, 1)
+    assert reads == [run.workers]
 
 
 def test_a_launch_remembers_where_its_data_lie(run: RunDir, tmp_path: Path) -> None:
