@@ -219,10 +219,12 @@ def recover(run: RunDir, launch: Launch) -> Launch:
     )
 
 
-def cancel_arrays(arrays: list[str], *options: str) -> None:
-    """``scancel``; what is over already is no error."""
-    if arrays:
-        subprocess.run(["scancel", "--quiet", *options, *arrays], check=False, capture_output=True)
+def cancel_arrays(arrays: list[str], *options: str) -> bool:
+    """``scancel``; whether SLURM took it. What is over already is no error."""
+    if not arrays:
+        return True
+    command = ["scancel", "--quiet", *options, *arrays]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 @contextmanager

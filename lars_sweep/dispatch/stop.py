@@ -15,7 +15,7 @@ from lars_sweep.rundir import requests, workers
 from lars_sweep.rundir.launches import read_launches
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.study.plan import load_plan
-from lars_sweep.worker.look import View, look
+from lars_sweep.worker.look import View, look, note_cancelled
 
 LOOK_S = 0.05
 
@@ -51,9 +51,11 @@ def cancel(run: RunDir, *, grace_s: float = 30.0) -> int:
     _stop_here(run, view, grace_s)
     if refused is None:
         _wait_for_slurm(run, view, grace_s)
-    cancel_arrays([*arrays, *canaries])
+    done = cancel_arrays([*arrays, *canaries])
     if refused is not None:
         raise RunError(f"the workers were ended without being asked first: {refused}")
+    if done and arrays:
+        note_cancelled(run, [*arrays, *canaries])
     if is_finished(run):
         requests.withdraw_stop(run)
     return present

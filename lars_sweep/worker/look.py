@@ -87,6 +87,17 @@ def look(run: RunDir, *, newer_than: float | None = None) -> View:
     return view
 
 
+def note_cancelled(run: RunDir, arrays: Iterable[str]) -> None:
+    """Keep what `scancel` has just been told, until SLURM is asked the next time."""
+    view, told = read_view(run), {*arrays}
+    jobs = {array: _cancelled(array) for array in told if not view.of_array(array)}
+    for job_id, seen in view.jobs.items():
+        live = base_id(job_id) in told and seen.job.state.live
+        jobs[job_id] = _cancelled(job_id, seen) if live else seen
+    content = publish.to_json_bytes(asdict(replace(view, jobs=jobs)))
+    publish.replace(run.scheduler / "view.json", content, durable=False)
+
+
 def _is_due(run: RunDir, view: View, newer_than: float | None) -> bool:
     """Whether it is on the caller to ask."""
     if not _is_on_slurm(run):
@@ -158,6 +169,12 @@ def _merged(
     # An array that nobody had started to run was one row; it is its tasks now.
     arrays = {base_id(job_id) for job_id in states if "_" in job_id}
     return {job_id: seen for job_id, seen in jobs.items() if job_id not in arrays}
+
+
+def _cancelled(job_id: str, before: Seen | None = None) -> Seen:
+    job = before.job if before else JobState(job_id=job_id, state=State.CANCELLED)
+    job = replace(job, state=State.CANCELLED, reason="")
+    return Seen(job=job, since=time.time(), beat=before.beat if before else 0.0)
 
 
 def _unchanged(before: Seen, now: Seen) -> bool:

@@ -92,13 +92,8 @@ def test_prune_why_and_cancel(at: At, tmp_path: Path, monkeypatch: pytest.Monkey
     status = run_status(run)
     assert (status.workers_alive, status.count("interrupted")) == (0, 1)
     assert status.interrupted_by == {"cancelled": 1}
+    assert (status.cancelled, status.stopping) == (True, False), "SLURM need not be asked again"
     until(lambda: not site.queue([second.array]), "the array to go")
-
-    def is_cancelled() -> bool:
-        return bool(json.loads(command("status", run.path, "--json"))["cancelled"])
-
-    # The scheduler is asked once a minute; until then status says that the run is stopping.
-    until(is_cancelled, "status to see that no job is left", 90)
 
 
 def test_jobs_that_wait_say_why(at: At) -> None:
