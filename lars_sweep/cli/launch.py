@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lars_sweep.rundir.launches import Launch
     from lars_sweep.rundir.layout import RunDir
     from lars_sweep.spec.trial import TrialSpec
+    from lars_sweep.study.cost import Cost
+    from lars_sweep.study.plan import Plan
 
 
 def launch(
@@ -52,17 +54,13 @@ def launch(
     from lars_sweep.cli.sweeps import (
         image_size_of,
         plan_of,
+        refuse_broken_models,
         refuse_over_budget,
         smoke_trials_of,
     )
-    from lars_sweep.cli.talk import plural, say
     from lars_sweep.cluster.loading import load_profile
-    from lars_sweep.dispatch.notes import SIMULATED
     from lars_sweep.errors import SpecError
-    from lars_sweep.rundir.layout import create_run
     from lars_sweep.study.cost import example_trials, plan_cost
-    from lars_sweep.study.plan import plan_content
-    from lars_sweep.worker.code import snapshot
 
     if smoke and simulate:
         raise SpecError("--smoke trains, --simulate does not: give one of them")
@@ -73,21 +71,15 @@ def launch(
     made = plan_of(sweep, set_ or (), data_dir, simulated=simulate)
     cost = plan_cost(made, example_trials(made))
     refuse_over_budget(made, cost)
+    if not simulate:
+        refuse_broken_models(made, chosen)
     label = f"SIMULATED-{made.spec.name}" if simulate else made.spec.name
     path = run_dir or Path("runs") / label
     if dry_run:
         size = image_size_of(made, data_dir, simulated=simulate)
         _preview(path, chosen, workers, example_trials(made), size)
         return
-    content = plan_content(made, trainer="analytic" if simulate else trainer)
-    run = create_run(path, content | {"sweep": label})
-    snapshot(run, made.model_sources)
-    if simulate:
-        say(SIMULATED)
-    say(
-        f"run {run.path}: {plural(cost.trials, 'trial')} in "
-        f"{len(cost.strata)} strata, {cost.images:,} images"
-    )
+    run = _create(path, label, made, cost, "analytic" if simulate else trainer)
     _start(run, profile, workers, data_dir, chosen)
     if wait:
         _wait_and_report(run)
@@ -126,6 +118,25 @@ def resume(
     _start(opened, profile or (last.profile if last else "local"), workers, data_dir)
     if wait:
         _wait_and_report(opened)
+
+
+def _create(path: Path, label: str, made: "Plan", cost: "Cost", trainer: str) -> "RunDir":
+    """The run directory, with the plan and the user's own modules in it."""
+    from lars_sweep.cli.talk import plural, say
+    from lars_sweep.dispatch.notes import SIMULATED
+    from lars_sweep.rundir.layout import create_run
+    from lars_sweep.study.plan import plan_content
+    from lars_sweep.worker.code import snapshot
+
+    run = create_run(path, plan_content(made, trainer=trainer) | {"sweep": label})
+    snapshot(run, made.model_sources)
+    if trainer == "analytic":
+        say(SIMULATED)
+    say(
+        f"run {run.path}: {plural(cost.trials, 'trial')} in "
+        f"{len(cost.strata)} strata, {cost.images:,} images"
+    )
+    return run
 
 
 def _preview(

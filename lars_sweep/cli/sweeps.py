@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lars_sweep.errors import SpecError
 
 if TYPE_CHECKING:
+    from lars_sweep.cluster.profile import Profile
     from lars_sweep.spec.strata import DataFacts
     from lars_sweep.spec.sweep import SweepSpec
     from lars_sweep.spec.trial import TrialSpec
@@ -110,6 +111,28 @@ def use_import_path() -> None:
     for entry in import_path():
         if entry not in sys.path:
             sys.path.append(entry)
+
+
+def refuse_broken_models(plan: Plan, profile: Profile) -> None:
+    """Import the user's own models before anything is submitted: a canary would wait in the queue.
+
+    Where jobs get another interpreter, a container or modules that are loaded for them, an import
+    that fails here may succeed there: then it is only told, and the canary decides.
+
+    Raises:
+        SpecError: one fails to import, or has no such function.
+    """
+    from lars_sweep.cli.talk import say
+    from lars_sweep.spec.userobject import load_object
+
+    there = profile.environment
+    for reference in plan.model_sources:
+        try:
+            load_object(reference)
+        except SpecError as error:
+            if there.python is None and there.container_image is None and not there.setup:
+                raise
+            say(f"warning: {error} here; profile {profile.name} sets jobs up otherwise")
 
 
 def refuse_over_budget(plan: Plan, cost: Cost) -> None:

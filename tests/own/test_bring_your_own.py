@@ -72,6 +72,20 @@ def test_a_sweep_of_ones_own_things_runs(home):
     assert stratum["best_accuracy_val"] > 90, "three grey levels are easy to tell apart"
 
 
+def test_a_model_that_cannot_be_imported_is_refused_at_launch(home):
+    (home / "my_nets.py").write_text("import nothing_of_this_name\ndef network(**shape): ...\n")
+    (home / "mine.toml").write_text(SWEEP.replace("my_things:network", "my_nets:network"))
+    done = lars_sweep(home, "launch", "mine.toml", "--run-dir", "run")
+    assert done.returncode == 2
+    assert "importing my_nets failed: ModuleNotFoundError: No module named" in done.stderr
+    assert not (home / "run").exists()
+    (home / "site.toml").write_text('executor = "local"\nworkers = 1\n[environment]\nsetup = ["x"]')
+    done = lars_sweep(home, "launch", "mine.toml", "--profile", "site.toml", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "failed: ModuleNotFoundError" in done.stderr
+    assert "here; profile site sets jobs up otherwise" in done.stderr
+
+
 def test_the_source_of_the_model_is_part_of_the_identity(home):
     before = trial_ids(home, "before")
     assert trial_ids(home, "again") == before

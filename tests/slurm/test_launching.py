@@ -112,9 +112,13 @@ def tiny(classes, **size):
 
 
 def test_an_import_error_in_the_users_model_stops_the_launch(at: At) -> None:
+    """At once where it can be seen; where jobs are set up otherwise, by the canary."""
     site, began = at(1), time.monotonic()
     text = sweep_text(points=4, steps=10).replace("small_alexnet_bn", "mine:tiny")
-    run = site.launch(text, site.profile(), BROKEN)
+    with pytest.raises(AssertionError, match="No module named 'nothing_of_this_name'"):
+        site.launch(text, site.profile(), BROKEN)
+    assert not (site.folder / "run").exists(), "nothing was made, nothing submitted"
+    run = site.launch(text, site.profile('[environment]\nsetup = ["true"]'), BROKEN)
     (launch,) = read_launches(run)
     until(lambda: verdict(run), "the canary's word")
     until(lambda: not site.queue(launch.job_ids), "the workers to be dropped")
