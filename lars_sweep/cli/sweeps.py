@@ -126,11 +126,12 @@ def refuse_broken_models(plan: Plan, profile: Profile) -> None:
     from lars_sweep.spec.userobject import load_object
 
     there = profile.environment
+    other = there.python is not None or there.container_image is not None or bool(there.setup)
     for reference in plan.model_sources:
         try:
             load_object(reference)
         except SpecError as error:
-            if there.python is None and there.container_image is None and not there.setup:
+            if profile.executor == "local" or not other:
                 raise
             say(f"warning: {error} here; profile {profile.name} sets jobs up otherwise")
 

@@ -79,7 +79,7 @@ def test_a_model_that_cannot_be_imported_is_refused_at_launch(home):
     assert done.returncode == 2
     assert "importing my_nets failed: ModuleNotFoundError: No module named" in done.stderr
     assert not (home / "run").exists()
-    (home / "site.toml").write_text('executor = "local"\nworkers = 1\n[environment]\nsetup = ["x"]')
+    (home / "site.toml").write_text('executor = "slurm"\n[environment]\nsetup = ["module load x"]')
     done = lars_sweep(home, "launch", "mine.toml", "--profile", "site.toml", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "failed: ModuleNotFoundError" in done.stderr
