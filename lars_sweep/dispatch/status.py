@@ -18,7 +18,7 @@ from lars_sweep.rundir.workers import Worker
 from lars_sweep.study.asked import known_queue
 from lars_sweep.study.plan import Plan, QueuedTrial, load_plan
 from lars_sweep.worker.fate import Fates, is_ownerless
-from lars_sweep.worker.look import look
+from lars_sweep.worker.look import View, look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +106,16 @@ class RunStatus:
         return sum(int(getattr(line, state)) for line in self.strata)
 
 
-def run_status(run: RunDir) -> RunStatus:
-    """Read the run's state; takes nothing that a running worker needs."""
+def run_status(run: RunDir, view: View | None = None) -> RunStatus:
+    """Read the run's state; takes nothing that a running worker needs.
+
+    Args:
+        run: the run directory.
+        view: what SLURM said last; None: it is asked if that is old.
+    """
     plan = load_plan(run)
     known = list(workers.read_workers(run.workers))
-    view = look(run)
+    view = look(run) if view is None else view
     alive = [worker for worker in known if is_live(worker, view)]
     held = dict(claims.holdings(run.claims))  # before outcomes: a trial sealed meanwhile has a row
     columns = ["stratum", "status", "cause", "accuracy_val", "device_s"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -44,6 +47,28 @@ def test_plan(cli: Here, tmp_path: Path) -> None:
         "warning: 2 seed(s) per point; under 3 no spread can be told from noise",
         "warning: small_alexnet_bn-sgd-B64-E2: S = 40 < 100 steps (protocol 2)",
     ]
+
+
+def test_status_does_not_wait_for_a_silent_controller(
+    half_done: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known comes at once; squeue gives up only after half a minute, here six seconds."""
+    launch = Launch(number=1, executor="slurm", profile="p", workers=1, job_ids=("100",))
+    assert record_intent(half_done, launch)
+    gave_up = tmp_path / "gave-up"
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\nsleep 6\ntouch {gave_up}\nexit 1\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    command = [sys.executable, "-m", "lars_sweep", "status", str(half_done.path)]
+    asked = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert asked.stdout is not None
+    known = ""
+    while "SLURM has not answered for 2 s" not in known:
+        known += asked.stdout.readline() or pytest.fail(known)
+    assert not gave_up.exists()
+    assert "8/12 done" in known
+    assert asked.communicate() == ("", None), "nothing else became known"
+    assert gave_up.exists()
 
 
 def test_plan_as_json(cli: Here, tmp_path: Path) -> None:
