@@ -40,7 +40,9 @@ def job_counts(view: View) -> dict[str, int]:
     return dict(words.most_common())
 
 
-def interruptions(fates: Fates, held: Mapping[str, Holding], trials: Iterable[str]) -> dict[str, int]:
+def interruptions(
+    fates: Fates, held: Mapping[str, Holding], trials: Iterable[str]
+) -> dict[str, int]:
     """Why these trials were interrupted."""
     causes = Counter(str(fates.of(t, held[t]).cause or "its worker is gone") for t in trials)
     return dict(causes.most_common())

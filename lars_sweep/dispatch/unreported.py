@@ -41,9 +41,7 @@ class Unreported:
     """Whether it was to release the workers."""
 
 
-def unreported(
-    run: RunDir, view: View, known: Sequence[Worker] | None = None
-) -> list[Unreported]:
+def unreported(run: RunDir, view: View, known: Sequence[Worker] | None = None) -> list[Unreported]:
     """Jobs of the newest launch that died before they reported in.
 
     Args:
@@ -77,9 +75,7 @@ def _local(run: RunDir, launch: Launch, reported: set[str]) -> Iterator[Unreport
             yield _job(run, job_id, said or "killed without a word")
 
 
-def _on_slurm(
-    run: RunDir, launch: Launch, view: View, reported: set[str]
-) -> Iterator[Unreported]:
+def _on_slurm(run: RunDir, launch: Launch, view: View, reported: set[str]) -> Iterator[Unreported]:
     arrays = {*launch.job_ids}
     sang = verdict(run) is not None
     for job_id, seen in view.jobs.items():

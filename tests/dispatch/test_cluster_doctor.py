@@ -48,7 +48,7 @@ def test_what_a_killed_doctor_left_goes_with_the_next_and_a_living_one_keeps_its
         (folder / "linked").touch()
     os.utime(old, (1.0, 1.0))
     with probe_folder(tmp_path) as mine, probe_folder(tmp_path) as other:
-        assert {path for path in tmp_path.iterdir()} == {new, mine, other}
+        assert set(tmp_path.iterdir()) == {new, mine, other}
 
 
 def test_a_job_that_will_never_start_is_not_waited_for(
