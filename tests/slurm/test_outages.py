@@ -110,4 +110,6 @@ def test_a_successor_finds_a_full_disk_before_it_starts_ranks(
     assert known(run) == []
     ended = [site.lab.state(f"{array}_{task}") for task in range(3)]
     assert {(job.state, job.exit_status) for job in ended} == {(State.FAILED, 92)}
+    steps = site.lab.cluster.run("sacct", "-n", "-P", "--format=JobID", f"--jobs={array}").split()
+    assert {step.partition(".")[2] for step in steps} == {"", "batch"}, "no srun"
     ballast.unlink()
