@@ -60,14 +60,14 @@ def test_status_does_not_wait_for_a_silent_controller(
     (tmp_path / "squeue").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     command = [sys.executable, "-m", "lars_sweep", "status", str(half_done.path)]
-    asked = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert asked.stdout is not None
-    known = ""
-    while "SLURM has not answered for 2 s" not in known:
-        known += asked.stdout.readline() or pytest.fail(known)
-    assert not gave_up.exists()
-    assert "8/12 done" in known
-    assert asked.communicate() == ("", None), "nothing else became known"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asked:
+        assert asked.stdout is not None
+        known = ""
+        while "SLURM has not answered for 2 s" not in known:
+            known += asked.stdout.readline() or pytest.fail(known)
+        assert not gave_up.exists()
+        assert "8/12 done" in known
+        assert asked.communicate() == ("", None), "nothing else became known"
     assert gave_up.exists()
 
 

@@ -71,6 +71,7 @@ def test_full_disk(at: At, tmpfs: Callable[[str], Path], tmp_path: Path) -> None
         fill(ballast)
     array = known(run)[0].array
     until(lambda: not site.queue([array]), "the workers to stop")
+    until(lambda: site.lab.state(f"{array}_0").exit_status, "accounting to know its end")
     ended = [site.lab.state(f"{array}_{task}") for task in range(10)]
     assert (ended[0].state, ended[0].exit_status) == (State.FAILED, 92)
     assert {job.state for job in ended[1:]} == {State.CANCELLED}, "no job was burnt on it"
@@ -108,8 +109,12 @@ def test_a_successor_finds_a_full_disk_before_it_starts_ranks(
     (array,) = launch.job_ids
     until(lambda: not site.queue([array]), "the jobs to end")
     assert known(run) == []
-    ended = [site.lab.state(f"{array}_{task}") for task in range(3)]
-    assert {(job.state, job.exit_status) for job in ended} == {(State.FAILED, 92)}
+
+    def exits() -> list[int | None]:
+        return [site.lab.state(f"{array}_{task}").exit_status for task in range(3)]
+
+    until(lambda: None not in exits(), "accounting to know their ends")
+    assert exits() == [92] * 3
     steps = site.lab.cluster.run("sacct", "-n", "-P", "--format=JobID", f"--jobs={array}").split()
     assert {step.partition(".")[2] for step in steps} == {"", "batch"}, "no srun"
     ballast.unlink()
