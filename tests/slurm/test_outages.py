@@ -26,6 +26,7 @@ from slurmkit import (
 
 from lars_sweep.cluster.jobs import State
 from lars_sweep.dispatch.status import run_status
+from lars_sweep.rundir.causes import Cause
 from lars_sweep.worker.look import look, read_view
 
 
@@ -88,7 +89,7 @@ def test_full_disk(at: At, tmpfs: Callable[[str], Path], tmp_path: Path) -> None
     wait_finished(run)
     assert science(run) == reference(run, tmp_path)
     retried = [row["trial_id"] for row in rows(run) if row["attempts"] > 1]
-    assert {said.cause for trial_id in retried for said in releases(run, trial_id)} <= {"disk"}
+    assert {said.cause for trial_id in retried for said in releases(run, trial_id)} <= {Cause.DISK}
     assert read_view(run).jobs[f"{array}_0"].job.exit_status == 92
     assert not run_status(run).notes
 
