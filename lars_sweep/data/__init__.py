@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from lars_sweep.data.dataset import ArraySource, DataInfo, Dataset, Source
-from lars_sweep.data.registry import BUILT_IN, describe_dataset, load_dataset
+from lars_sweep.data.registry import describe_dataset, load_dataset
 from lars_sweep.data.split import validation_split
 from lars_sweep.data.stream import epoch_order, random_key, splitmix64
 
 __all__ = [
-    "BUILT_IN",
     "ArraySource",
     "DataInfo",
     "Dataset",

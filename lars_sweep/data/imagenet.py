@@ -16,13 +16,12 @@ from lars_sweep.data.places import data_home
 from lars_sweep.data.readers import TreeReader
 
 
-def load_imagenet(directory: Path | None = None, *, progress: Progress | None = None) -> Dataset:
+def load_imagenet(directory: Path | None = None) -> Dataset:
     """Training part ``train/``, test part ``val/``; images are decoded when asked for.
 
     Args:
         directory: a tree or a pack, or what holds one as ``imagenet``; by default that of the
             user's data directory.
-        progress: called while a tree is read for the first time.
 
     Raises:
         DataError: as `index_tree` and `open_pack`.
@@ -32,7 +31,7 @@ def load_imagenet(directory: Path | None = None, *, progress: Progress | None = 
     if is_pack(place):
         index, reader = open_pack(place)
     else:
-        index = index_tree(place, progress=progress)
+        index = index_tree(place)
         reader = TreeReader(place, index)
     train, test = (_source(index, reader, part) for part in PARTS)
     return Dataset(index.info, train, test)

@@ -6,21 +6,17 @@ from pathlib import Path
 
 from lars_sweep.data.dataset import DataInfo, Dataset, Progress
 from lars_sweep.errors import DataError
+from lars_sweep.spec.fields import DATASETS
 from lars_sweep.spec.userobject import is_reference
 
-BUILT_IN = ("digits", "fashion-mnist", "cifar10", "cifar100", "imagenet", "synthetic")
-"""Names that a sweep file may give, beside ``package.module:function``."""
 
-
-def load_dataset(
-    name: str, directory: Path | None = None, *, progress: Progress | None = None
-) -> Dataset:
+def load_dataset(name: str, directory: Path | None = None) -> Dataset:
     """Load a data set.
 
     Args:
-        name: one of `BUILT_IN` (``synthetic`` may carry parameters, ``synthetic:image_size=64``).
+        name: one of `DATASETS` (``synthetic`` may carry parameters, ``synthetic:image_size=64``),
+            or ``package.module:function``.
         directory: where its files lie; needed only by sets that are not found without it.
-        progress: called while an image tree is read for the first time, which may take long.
 
     Raises:
         DataError: what is missing or wrong, the ways to get it, the next command.
@@ -41,7 +37,7 @@ def load_dataset(
     if name == "imagenet":
         from lars_sweep.data.imagenet import load_imagenet
 
-        return load_imagenet(directory, progress=progress)
+        return load_imagenet(directory)
     if name.partition(":")[0] == "synthetic":
         from lars_sweep.data.synthetic import load_synthetic
 
@@ -51,7 +47,7 @@ def load_dataset(
 
         return load_user_dataset(name)
     raise DataError(
-        f"no data set is called {name!r}; allowed: {', '.join(BUILT_IN)}, or "
+        f"no data set is called {name!r}; allowed: {', '.join(DATASETS)}, or "
         "package.module:function for your own"
     )
 
@@ -60,6 +56,11 @@ def describe_dataset(
     name: str, directory: Path | None = None, *, progress: Progress | None = None
 ) -> DataInfo:
     """What a plan needs to know, as cheaply as the set allows.
+
+    Args:
+        name: as for `load_dataset`.
+        directory: as for `load_dataset`.
+        progress: called while an image tree is read for the first time, which may take long.
 
     Raises:
         DataError: as `load_dataset`.

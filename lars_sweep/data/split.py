@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from lars_sweep.data.dataset import Indices, Labels
 from lars_sweep.data.stream import random_key, splitmix64
 
-Indices = npt.NDArray[np.int64]
 
-
-def validation_split(labels: Indices, share: float) -> tuple[Indices, Indices]:
+def validation_split(labels: Labels, share: float) -> tuple[Indices, Indices]:
     """Cut a training set in two; a function of the labels and the share only, never of a seed.
 
     The validation part has ``round(share·N)`` samples. Each class gives its share of them, rounded

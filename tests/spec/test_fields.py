@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
-from lars_sweep.data.registry import BUILT_IN
+from lars_sweep.data import load_dataset
+from lars_sweep.errors import DataError
 from lars_sweep.spec.fields import DATASETS, FIELDS, MODELS, Rule, is_dataset
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.train.models import NETWORKS
@@ -20,9 +22,16 @@ def test_every_field_of_a_trial_can_be_asked_for() -> None:
     assert {"warmup_steps" if name == "warmup" else name for name in FIELDS} == fields - NOT_AXES
 
 
-def test_names_exist() -> None:
+def test_models_exist() -> None:
     assert set(MODELS) == set(NETWORKS)
-    assert set(DATASETS) == set(BUILT_IN)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_data_set_that_a_sweep_may_name_has_a_loader(name: str, tmp_path: Path) -> None:
+    try:
+        load_dataset(name, tmp_path)
+    except DataError as missing:
+        assert "no data set is called" not in str(missing)  # noqa: PT017
 
 
 def test_choices_are_those_of_the_trial() -> None:
