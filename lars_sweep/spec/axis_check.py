@@ -65,12 +65,12 @@ class AxisCheck:
     def whole_list(self, path: Path, axis: Any) -> Iterator[Problem]:
         """All that is wrong with a value that is a list."""
         if not isinstance(axis, tuple):
-            yield self._problem(path, shown(axis), f"a list, each {self._rule}")
+            yield self.toml.problem(path, shown(axis), f"a list, each {self._rule}")
             return
         found = list(self._values(self._rule, path, axis))
         yield from found
         if not found and list(axis) != sorted(axis):
-            yield self._problem(path, shown(axis), "increasing values")
+            yield self.toml.problem(path, shown(axis), "increasing values")
 
     def _table(self, path: Path, axis: ByOptimizer | ByBatch, inside: str) -> Iterator[Problem]:
         key = "by_optimizer" if isinstance(axis, ByOptimizer) else "by_batch"
@@ -78,28 +78,28 @@ class AxisCheck:
         allowed = possible if not inside else possible[possible.index(inside) + 1 :]
         if key not in allowed:
             within = f" inside {inside}" if inside else f" for {self.field.name}"
-            yield self._problem(path, key + within, " or ".join(allowed) or f"no table{within}")
+            yield self.toml.problem(path, key + within, " or ".join(allowed) or f"no table{within}")
             return
         if not children(axis):
-            yield self._problem((*path, key), "an empty table", "at least one entry")
+            yield self.toml.problem((*path, key), "an empty table", "at least one entry")
         for entry, inner in children(axis).items():
             yield from self.problems((*path, key, entry), inner, key)
 
     def _quantity(self, path: Path, axis: Any) -> Iterator[Problem]:
         units = " or ".join(f"{{{unit} = …}}" for unit in self.field.units)
         if not self.field.units:
-            yield self._problem(path, shown(axis), f"{self._rule}, without a unit")
+            yield self.toml.problem(path, shown(axis), f"{self._rule}, without a unit")
         elif not isinstance(axis, Quantity) or set(axis.given) - set(self.field.units):
-            yield self._problem(path, shown(axis), f"{units}, with one value or a list")
+            yield self.toml.problem(path, shown(axis), f"{units}, with one value or a list")
         elif len(axis.given) != 1:
-            yield self._problem(path, shown(axis), f"exactly one of {units}")
+            yield self.toml.problem(path, shown(axis), f"exactly one of {units}")
         else:
             ((unit, given),) = axis.given.items()
             yield from self._values(self.field.units[unit], (*path, unit), given)
 
     def _coupled(self, path: Path, axis: Coupled) -> Iterator[Problem]:
         if self.field.name != "base_lr":
-            yield self._problem(path, "a coupling to the batch", f"{self._rule}; only base_lr")
+            yield self.toml.problem(path, "a coupling to the batch", f"{self._rule}; only base_lr")
             return
         yield from self._values(Rule(kind="integer", low=1), (*path, "from_batch"), axis.from_batch)
         yield from self._values(self._rule, (*path, "from_lr"), axis.from_lr)
@@ -108,7 +108,7 @@ class AxisCheck:
     def _range(self, path: Path, axis: LogRange | LinearRange) -> Iterator[Problem]:
         rule = self._rule
         if rule.kind not in ("number", "integer"):
-            yield self._problem(path, "a range", str(rule))
+            yield self.toml.problem(path, "a range", str(rule))
             return
         if isinstance(axis, LogRange):
             key, ends = "log", axis.log
@@ -119,9 +119,9 @@ class AxisCheck:
         end_rule = Rule(kind="number", low=low, open_low=open_low, high=rule.high)
         wrong = [index for index, end in enumerate(ends) if not end_rule.accepts(end)]
         for index in wrong:
-            yield self._problem((*path, key, index), shown(ends[index]), str(end_rule))
+            yield self.toml.problem((*path, key, index), shown(ends[index]), str(end_rule))
         if not wrong and not ends[0] < ends[1]:
-            yield self._problem((*path, key), shown(ends), "low < high")
+            yield self.toml.problem((*path, key), shown(ends), "low < high")
         elif not wrong:
             yield from self._points((*path, "points"), axis)
 
@@ -129,37 +129,36 @@ class AxisCheck:
         if axis.points is None:
             if self.enumerated:
                 allowed = f"an integer ≥ 2: the values of {self.field.name} are enumerated"
-                yield self._problem(path, "nothing", allowed)
+                yield self.toml.problem(path, "nothing", allowed)
         elif not self.enumerated:
             allowed = "no points: a sampler draws from the range; else give a list"
-            yield self._problem(path, shown(axis.points), allowed)
+            yield self.toml.problem(path, shown(axis.points), allowed)
         elif axis.points < 2:
-            yield self._problem(path, shown(axis.points), "an integer ≥ 2")
+            yield self.toml.problem(path, shown(axis.points), "an integer ≥ 2")
         elif self._rule.kind == "integer":
             dimension = resolve(self.field, axis, {})
             assert isinstance(dimension, Choices)
             distinct = len(set(dimension.values))
             if distinct < axis.points:
-                yield self._problem(path, shown(axis.points), f"at most {distinct} whole numbers")
+                yield self.toml.problem(
+                    path, shown(axis.points), f"at most {distinct} whole numbers"
+                )
 
     def _values(self, rule: Rule, path: Path, given: Any) -> Iterator[Problem]:
         values = listed(given)
         if not values:
-            yield self._problem(path, "an empty list", f"at least one value, each {rule}")
+            yield self.toml.problem(path, "an empty list", f"at least one value, each {rule}")
         for index, value in enumerate(values):
             at = (*path, index) if isinstance(given, tuple) else path
             if not rule.accepts(value):
-                yield self._problem(at, shown(value), _allowed(rule, value))
+                yield self.toml.problem(at, shown(value), _allowed(rule, value))
             elif value in values[:index]:
-                yield self._problem(at, f"{shown(value)} again", "each value once")
+                yield self.toml.problem(at, f"{shown(value)} again", "each value once")
 
     @property
     def _rule(self) -> Rule:
         assert self.field.rule is not None, f"{self.field.name} is a quantity"
         return self.field.rule
-
-    def _problem(self, path: Path, given: str, allowed: str) -> Problem:
-        return self.toml.problem(path, given, allowed)
 
 
 def _allowed(rule: Rule, value: object) -> str:

@@ -72,18 +72,20 @@ class AxisChecks:
         section, name = str(path[0]), field_at(path)
         if name not in FIELDS:
             known = (f.name for f in FIELDS.values() if section == "space" or f.home == section)
-            yield self._problem(path, f"unknown key {name!r}", unknown(name, known))
+            yield self._toml.problem(path, f"unknown key {name!r}", unknown(name, known))
             return
         field = FIELDS[name]
         if name in self._sound:
             other, _ = self._sound[name]
-            yield self._problem(path, shown(axis), f"one place; [{other[0]}] has {name} too")
+            yield self._toml.problem(path, shown(axis), f"one place; [{other[0]}] has {name} too")
         elif section == "space" and field.whole_list:
-            yield self._problem(path, shown(axis), f"a single list, in [{field.home}]")
+            yield self._toml.problem(path, shown(axis), f"a single list, in [{field.home}]")
         elif section == "training" and field.home != "training":
-            yield self._problem(path, shown(axis), f"{name} in [{field.home}]")
+            yield self._toml.problem(path, shown(axis), f"{name} in [{field.home}]")
         elif section == "training" and not (is_single(axis) or field.whole_list):
-            yield self._problem(path, shown(axis), "a single value; an axis belongs in [space]")
+            yield self._toml.problem(
+                path, shown(axis), "a single value; an axis belongs in [space]"
+            )
 
     def _alone(self, path: Path, axis: Any) -> Iterator[Problem]:
         field = FIELDS[field_at(path)]
@@ -99,24 +101,24 @@ class AxisChecks:
         for name, field in FIELDS.items():
             if field.required and name not in self._sound and name not in self._broken:
                 allowed = f"{field.rule} ({field.meaning}); required"
-                yield self._problem(place(name), "nothing", allowed)
+                yield self._toml.problem(place(name), "nothing", allowed)
         _, schedule = self._sound.get("schedule", (None, FIELDS["schedule"].default))
         if "step" in listed(schedule) and "milestones" not in self._sound.keys() | self._broken:
             allowed = "a list of shares of the run; required by schedule = step"
-            yield self._problem(place("milestones"), "nothing", allowed)
+            yield self._toml.problem(place("milestones"), "nothing", allowed)
 
     def _wrong_strata(self) -> Iterator[Problem]:
         for index, name in enumerate(self._strata):
             path = ("strategy", "strata", index)
             if name not in FIELDS or FIELDS[name].whole_list:
-                yield self._problem(path, shown(name), unknown(name, FIELDS))
+                yield self._toml.problem(path, shown(name), unknown(name, FIELDS))
             elif name in self._strata[:index]:
-                yield self._problem(path, shown(name), "each field once")
+                yield self._toml.problem(path, shown(name), "each field once")
             elif name in self._sound:
                 _, axis = self._sound[name]
                 for other in sorted(set(depends_on(axis)) - set(self._strata)):
                     allowed = f"{other} among the strata too, since {name} depends on it"
-                    yield self._problem(path, shown(name), allowed)
+                    yield self._toml.problem(path, shown(name), allowed)
 
     def _without_effect(self) -> Iterator[Problem]:
         """Fields that no trial of the sweep could have."""
@@ -127,7 +129,7 @@ class AxisChecks:
             possible = set(self._possible(other))
             if possible and not possible & set(wanted):
                 needed = f"only with {other} = {' or '.join(map(str, wanted))}"
-                yield self._problem(path, shown(axis), f"{needed}, which no trial has")
+                yield self._toml.problem(path, shown(axis), f"{needed}, which no trial has")
 
     def _possible(self, name: str) -> Iterator[Any]:
         """All values that a choice takes anywhere in the sweep; none if that is not known."""
@@ -179,11 +181,11 @@ class AxisChecks:
         for entry in entries:
             if entry not in wanted:
                 at = (*path, key, str(entry))
-                yield self._problem(at, f"an entry for {entry}", f"entries for {needed} only")
+                yield self._toml.problem(at, f"an entry for {entry}", f"entries for {needed} only")
         absent = [str(value) for value in wanted if value not in entries]
         if absent:
             given = f"no entry for {', '.join(absent)}"
-            yield self._problem((*path, key), given, f"one for each of {needed}")
+            yield self._toml.problem((*path, key), given, f"one for each of {needed}")
 
     def _nested_though_sampled(self) -> Iterator[Problem]:
         """A sampler draws each dimension by itself, so none may depend on one that varies."""
@@ -192,7 +194,4 @@ class AxisChecks:
                 if other in self._sound and not is_single(self._sound[other][1]):
                     given = f"values that depend on {other}, which varies within a stratum"
                     allowed = f"{other} among strategy.strata, or kind = grid"
-                    yield self._problem(path, given, allowed)
-
-    def _problem(self, path: Path, given: str, allowed: str) -> Problem:
-        return self._toml.problem(path, given, allowed)
+                    yield self._toml.problem(path, given, allowed)

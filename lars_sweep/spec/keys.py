@@ -29,7 +29,7 @@ def describe_keys() -> str:
 
 def _table(title: str, model: type[BaseModel]) -> str:
     rows = [
-        (f"`{name}`", _type(info), _default(info), _line(info.description))
+        (f"`{name}`", _type_words(info.annotation), _default(info), _line(info.description))
         for name, info in model.model_fields.items()
     ]
     intro = f"### {title}\n\n" + ("" if model is Header else f"{_line(model.__doc__)}\n\n")
@@ -83,10 +83,6 @@ def _meaning(field: ScienceField) -> str:
         return field.meaning
     other, values = field.only_with
     return f"{field.meaning}; only with `{other}` = {' or '.join(f'`{v}`' for v in values)}"
-
-
-def _type(info: FieldInfo) -> str:
-    return _type_words(info.annotation)
 
 
 def _type_words(annotation: Any) -> str:

@@ -232,11 +232,6 @@ class SweepSpec(Header):
             raise ValueError("\n".join(map(str, problems)))
         return self
 
-    @property
-    def overrides(self) -> tuple[str, ...]:
-        """Values of ``--set``, in the order given."""
-        return self.origin.overrides
-
     @cached_property
     def placed(self) -> dict[Path, Any]:
         """Every axis that the file gives, by its place in the file."""
@@ -291,8 +286,3 @@ class SweepSpec(Header):
 
 
 _AXES: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Axis])
-
-
-def dump_sweep(spec: SweepSpec) -> str:
-    """JSON from which ``SweepSpec.model_validate_json`` makes an equal sweep."""
-    return spec.model_dump_json()

@@ -10,7 +10,7 @@ from typing import Any, cast
 from lars_sweep.errors import RunError
 from lars_sweep.rundir.layout import RunDir, damaged_plan
 from lars_sweep.spec.strata import DataFacts, Point, Stratum, build_strata
-from lars_sweep.spec.sweep import ADAPTIVE, SweepSpec, dump_sweep
+from lars_sweep.spec.sweep import ADAPTIVE, SweepSpec
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.study.points import planned_points
 
@@ -122,7 +122,7 @@ def plan_content(plan: Plan, *, trainer: str) -> dict[str, object]:
         "sweep": plan.spec.name,
         "spec_hash": plan.spec.spec_hash,
         "trainer": trainer,
-        "spec": dump_sweep(plan.spec),
+        "spec": plan.spec.model_dump_json(),
         "facts": asdict(plan.facts),
         "model_sources": dict(plan.model_sources),
         "strata": plan.strata_names,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lars_sweep.errors import SpecError
 from lars_sweep.spec.loading import load_sweep
-from lars_sweep.spec.sweep import SweepSpec, dump_sweep
+from lars_sweep.spec.sweep import SweepSpec
 
 GOOD = """\
 name = "good"
@@ -362,9 +362,9 @@ images_per_s = 100
 
 def test_json_makes_the_same_sweep(tmp_path: Path) -> None:
     spec = load(tmp_path, FULL, "seeds.paired=true", "name=other")
-    assert spec.overrides == ("seeds.paired=true", "name=other")
+    assert spec.origin.overrides == ("seeds.paired=true", "name=other")
     assert (spec.seeds.paired, spec.name) == (True, "other")
-    again = SweepSpec.model_validate_json(dump_sweep(spec))
+    again = SweepSpec.model_validate_json(spec.model_dump_json())
     assert again == spec
     assert again.spec_hash == spec.spec_hash
     assert again.strategy.pruner is not None
@@ -372,7 +372,7 @@ def test_json_makes_the_same_sweep(tmp_path: Path) -> None:
 
 
 def test_a_stored_sweep_is_checked_too(tmp_path: Path) -> None:
-    content = json.loads(dump_sweep(load(tmp_path, GOOD)))
+    content = json.loads(load(tmp_path, GOOD).model_dump_json())
     content["space"]["base_lr"] = -1
     with pytest.raises(ValueError, match="base_lr: got -1; allowed: a number > 0"):
         SweepSpec.model_validate_json(json.dumps(content))
@@ -499,7 +499,7 @@ def test_no_value_escapes_as_another_error(
         assert error.problems  # noqa: PT017
         assert all(problem.key and problem.given for problem in error.problems)  # noqa: PT017
     else:
-        assert SweepSpec.model_validate_json(dump_sweep(spec)) == spec
+        assert SweepSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
 def _toml(value: Any) -> str:
