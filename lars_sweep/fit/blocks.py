@@ -25,9 +25,7 @@ class Blocked:
     """Standard error of the mean of the seed effects, points: what all cells may be off by."""
 
 
-def without_blocks(
-    rows: Rows, by: Sequence[str], metric: str = "accuracy", seed: str = "seed"
-) -> Blocked:
+def without_blocks(rows: Rows, by: Sequence[str], metric: str = "accuracy") -> Blocked:
     """Fit ``accuracy = cell + block`` by least squares and put the cells' residuals back alone.
 
     The residuals are stretched by the root of ``(n - cells) / (n - cells - blocks + 1)``, so that
@@ -35,10 +33,9 @@ def without_blocks(
     two seeds, or seeds that share no cell, leave the rows as they are.
 
     Args:
-        rows: outcomes; only finished ones count.
+        rows: outcomes; only finished ones count. A seed is the same block in every cell.
         by: columns that tell cells apart.
         metric: the accuracy.
-        seed: column of the blocks; a seed is the same block in every cell.
 
     Raises:
         OutcomeError: a column is missing.
@@ -46,7 +43,7 @@ def without_blocks(
     values = rows.floats(metric)
     used = np.flatnonzero((rows.status == "ok") & np.isfinite(values))
     cell = _codes(np.stack([rows.floats(name)[used] for name in by], axis=-1))
-    block = _codes(rows.floats(seed)[used][:, None])
+    block = _codes(rows.floats("seed")[used][:, None])
     cells, blocks = (int(codes.max(initial=-1)) + 1 for codes in (cell, block))
     y = values[used]
     design = np.concatenate([np.eye(cells)[cell], np.eye(blocks)[block][:, 1:]], axis=1)

@@ -183,13 +183,13 @@ def _mean_answer(sample: FloatArray) -> Answer:
     return Answer(kind=Kind.BOUNDED, value=mean, interval=interval, unit="nats")
 
 
-def tost_power(margin: float, se: float, nu: float, level: float = 0.05) -> float:
-    """Chance that two one-sided t tests show |difference| < margin when it is 0.
+def tost_power(margin: float, se: float, nu: float) -> float:
+    """Chance that two one-sided t tests at 5 % show |difference| < margin when it is 0.
 
-    ``P(|T| < margin/se - t(1 - level; nu))`` for a central t, which neglects the dependence of the
+    ``P(|T| < margin/se - t(0.95; nu))`` for a central t, which neglects the dependence of the
     estimated se on itself; exact as nu grows.
     """
-    room = margin / se - float(stats.t.ppf(1.0 - level, nu))
+    room = margin / se - float(stats.t.ppf(0.95, nu))
     return 0.0 if room <= 0 else float(2.0 * stats.t.cdf(room, nu) - 1.0)
 
 

@@ -39,18 +39,17 @@ class RatioPath:
     """‖v‖/‖w‖, geometric mean over trials (PROTOCOL.md 20)."""
 
 
-def layer_ratios(layers: Rows, step: int | None = None) -> tuple[LayerRatio, ...]:
-    """Table 2 at one step, the first one recorded if none is named.
+def layer_ratios(layers: Rows) -> tuple[LayerRatio, ...]:
+    """Table 2 at the first step recorded.
 
     Args:
         layers: columns step, layer, weight_norm, gradient_norm (and trial_id).
-        step: optimizer steps done.
     """
     if not len(layers):
         return ()
-    at = int(np.min(layers["step"])) if step is None else step
+    first = np.min(layers["step"])
     found = []
-    for (layer,), group in layers.where(layers["step"] == at).groups(("layer",)):
+    for (layer,), group in layers.where(layers["step"] == first).groups(("layer",)):
         usable = _positive(group)
         if not len(usable):
             continue

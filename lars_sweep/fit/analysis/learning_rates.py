@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -267,12 +267,8 @@ def _effective(
         lrs=tuple(lr for lr, _ in points),
         effective=tuple(float(value) for value in np.exp(rising)),
     )
-    return EffectiveLr(
-        low=_through(found, interval.low),
-        high=_through(found, interval.high),
-        lrs=found.lrs,
-        effective=found.effective,
-    )
+    low, high = _through(found, interval.low), _through(found, interval.high)
+    return replace(found, low=low, high=high)
 
 
 def _through(found: EffectiveLr, edge: Answer) -> Answer:

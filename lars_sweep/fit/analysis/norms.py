@@ -10,7 +10,7 @@ from lars_sweep.fit.analysis.chosen import Chosen, chosen_rows
 from lars_sweep.fit.analysis.entries import Entry, Missing, TooLittle
 from lars_sweep.fit.analysis.groups import Group
 from lars_sweep.fit.analysis.learning_rates import codes, takeover
-from lars_sweep.fit.answers import Answer
+from lars_sweep.fit.answers import Answer, not_identified
 from lars_sweep.fit.layers import (
     LayerRatio,
     RatioPath,
@@ -77,7 +77,7 @@ def _finding(group: Group, one: Chosen, layers: Rows) -> LayersFinding | TooLitt
     agreement = edge_agreement(predicted, measured)
     if group.key["optimizer"] not in (None, "sgd"):
         reason = "the prediction is about SGD's update, which this optimizer does not make"
-        agreement = Answer(kind=agreement.kind.NOT_IDENTIFIED, reason=reason)
+        agreement = not_identified(reason)
     return LayersFinding(
         step=int(np.min(layers["step"])),
         ratios=ratios,
