@@ -79,12 +79,16 @@ class Site:
         )
         return path
 
-    def plan(self, text: str, *, trainer: str = "paced", name: str = "run") -> RunDir:
-        """A run directory; nothing is submitted."""
+    def plan(
+        self, text: str, *, trainer: str = "paced", name: str = "run", content_id: str = ""
+    ) -> RunDir:
+        """A run directory; nothing is submitted. The content may be other data's than digits."""
         sweep = self.folder / f"{name}.sweep.toml"
         sweep.write_text(text)
         info = describe_dataset("digits")
-        facts = DataFacts(content_id=info.content_id, train_samples=info.train_samples)
+        facts = DataFacts(
+            content_id=content_id or info.content_id, train_samples=info.train_samples
+        )
         plan = make_plan(load_sweep(sweep, ()), facts)
         run = create_run(self.folder / name, plan_content(plan, trainer=trainer))
         self.runs.append(run)

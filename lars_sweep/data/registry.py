@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 
 from lars_sweep.data.dataset import DataInfo, Dataset, Progress
 from lars_sweep.errors import DataError
 from lars_sweep.spec.fields import DATASETS
 from lars_sweep.spec.userobject import is_reference
+
+
+_FILES = {
+    "fashion-mnist": ("*-ubyte", "*-ubyte.gz"),
+    "cifar10": ("cifar-10-*", "data_batch_*", "test_batch*"),
+    "cifar100": ("cifar-100-*", "train", "train.bin", "test", "test.bin"),
+    "imagenet": (
+        "train",
+        "val",
+        ".lars-sweep-index.parquet",
+        "index.parquet",
+        "pack.json",
+        "*.jpegs",
+    ),
+}
+"""Data sets that are read from files of the user's, and what those may be called: the others find
+theirs in lars-sweep, or in the user's own code."""
+
+
+def reads_files(name: str) -> bool:
+    """Whether a data set is read from the directory that its user names."""
+    return name in _FILES
+
+
+def not_of(name: str, entries: Iterable[str]) -> set[str]:
+    """What of a directory's entries does not belong to a data set that lies in it."""
+    return {entry for entry in entries if not any(fnmatch(entry, p) for p in _FILES[name])}
 
 
 def load_dataset(name: str, directory: Path | None = None) -> Dataset:

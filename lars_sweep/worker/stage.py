@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import shutil
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from lars_sweep.data import describe_dataset
+from lars_sweep.data import load_dataset
 from lars_sweep.data.places import data_home
+from lars_sweep.data.registry import not_of, reads_files
 from lars_sweep.errors import DataError, LarsSweepError
 
 logger = logging.getLogger(__name__)
@@ -32,6 +36,8 @@ def original(data_dir: Path | None, dataset: str) -> Path | None:
     Returns:
         None if there is nothing to copy.
     """
+    if not reads_files(dataset):
+        return None
     own = (data_home() if data_dir is None else data_dir) / dataset
     return own if own.is_dir() else data_dir
 
@@ -39,8 +45,8 @@ def original(data_dir: Path | None, dataset: str) -> Path | None:
 def staged(data_dir: Path, stage: str, dataset: str, content_id: str) -> Path:
     """Where this rank reads its data: the node's copy, or the original where that fails.
 
-    The first rank of a node copies; a directory made under a name of its own and renamed when it
-    is whole and has the planned content tells the others.
+    The first rank of a node copies, unless a whole copy is there; a directory made under a name of
+    its own and renamed when it has the planned content tells the others.
 
     Args:
         data_dir: what to copy.
@@ -56,10 +62,13 @@ def staged(data_dir: Path, stage: str, dataset: str, content_id: str) -> Path:
     # Not beside the copy: that place may take nothing.
     failed = Path(tempfile.gettempdir()) / f"{copy.name}.failed-{os.environ.get('SLURM_JOB_ID')}"
     if os.environ.get("SLURM_LOCALID", "0") != "0":
-        return copy if _appears(copy, failed) else data_dir
+        return copy if _appears(copy, failed, dataset, content_id) else data_dir
     try:
-        if not copy.is_dir():
-            _make(data_dir, copy, dataset, content_id)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(copy.with_suffix(".lock")):
+            if wrong := _wrong(copy, dataset, content_id):
+                logger.info("%s: %s", copy, wrong)
+                _make(data_dir, copy, dataset, content_id)
         return copy
     except (OSError, LarsSweepError) as error:
         logger.warning("no copy of the data in %s (%s): reading %s itself", place, error, data_dir)
@@ -68,28 +77,47 @@ def staged(data_dir: Path, stage: str, dataset: str, content_id: str) -> Path:
         return data_dir
 
 
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Of all jobs of this node: the others wait for the copy instead of making their own."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _make(data_dir: Path, copy: Path, dataset: str, content_id: str) -> None:
-    copy.parent.mkdir(parents=True, exist_ok=True)
     unfinished = copy.with_suffix(f".{uuid.uuid4().hex[:8]}")
     began = time.monotonic()
+
+    def others(directory: str, names: list[str]) -> set[str]:
+        return not_of(dataset, names) if Path(directory) == data_dir else set()
+
     try:
-        shutil.copytree(data_dir, unfinished)
-        found = describe_dataset(dataset, unfinished).content_id
-        if found != content_id:
-            raise DataError(f"the copy has content id {found}, the plan {content_id}")
+        shutil.copytree(data_dir, unfinished, ignore=others)
+        if wrong := _wrong(unfinished, dataset, content_id):
+            raise DataError(wrong)
+        shutil.rmtree(copy, ignore_errors=True)  # a damaged one
         unfinished.rename(copy)
-    except OSError:
-        if not copy.is_dir():  # another job of this node was faster
-            raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     logger.info("copied %s to %s in %.0f s", data_dir, copy, time.monotonic() - began)
 
 
-def _appears(copy: Path, failed: Path) -> bool:
+def _wrong(copy: Path, dataset: str, content_id: str) -> str:
+    """What is wrong with a copy; empty if it is whole."""
+    if not copy.is_dir():
+        return "no copy yet"
+    try:
+        found = load_dataset(dataset, copy).info.content_id
+    except LarsSweepError as error:
+        return str(error)
+    return "" if found == content_id else f"has content id {found}, the plan {content_id}"
+
+
+def _appears(copy: Path, failed: Path, dataset: str, content_id: str) -> bool:
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
-        if copy.is_dir():
+        if not _wrong(copy, dataset, content_id):  # a damaged one will be replaced
             return True
         if failed.exists():
             break

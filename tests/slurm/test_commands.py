@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from clusterkit import Own
+from packkit import make_pack
 from slurmkit import (
     At,
     command,
     finished,
+    job_log,
     known,
     reference,
     rows,
@@ -213,23 +216,39 @@ def test_doctor_names_absent_data_and_a_refusal(at: At, tmp_path: Path) -> None:
     assert "sbatch refused" in refused["probe"]
 
 
-def test_two_workers_share_a_gpu_and_data_are_staged(
+def test_each_node_stages_one_copy_that_workers_on_one_gpu_share(
     at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LARS_SWEEP_STEP_S", "0.2")
-    site = at(1)
-    original = tmp_path / "original"
-    original.mkdir()
-    (original / "images").write_text("many")
-    run = site.plan(sweep_text(points=8, steps=20))
-    keys = f'canary = false\nworkers_per_gpu = 2\n[data]\nstage = "{tmp_path}/$SLURM_JOB_ID"'
-    profile = site.profile(keys, gpus_per_node=1)
-    launch = submit_workers(run, load_profile(profile), wanted=1, data_dir=original)
-    assert launch is not None
-    wait_finished(run)
-    assert science(run) == reference(run, tmp_path)
+    """One checked copy per node for all its jobs; a damaged one is made anew."""
+    monkeypatch.setenv("LARS_SWEEP_STEP_S", "0.1")
+    site, info = at(2), make_pack(tmp_path / "data")
+    keys = f'canary = false\nworkers_per_gpu = 2\n[data]\nstage = "{tmp_path}/$SLURMD_NODENAME"'
+    profile = load_profile(site.profile(keys, gpus_per_node=1, exclusive=True))
+
+    def staged(name: str) -> tuple[RunDir, set[str], list[str]]:
+        """A run, the nodes it was on, and the copies that were made for it."""
+        text = sweep_text(points=8, steps=20).replace("digits", "imagenet")
+        run = site.plan(text, name=name, content_id=info.content_id)
+        assert submit_workers(run, profile, wanted=2, data_dir=tmp_path / "data")
+        wait_finished(run)
+        until(lambda: all(worker.ended for worker in known(run)), "the workers to end")
+        logs = "".join(job_log(run, job) for job in {worker.job_id for worker in known(run)})
+        copies = re.findall(rf"copied \S+ to {tmp_path}/(\S+)/lars-sweep-", logs)
+        return run, {worker.nodes for worker in known(run)}, copies
+
+    run, nodes, copies = staged("first")
+    assert len(nodes) == 2
+    assert sorted(copies) == sorted(nodes)
     both = {worker.worker_id.split("-")[1]: worker.trials_done for worker in known(run)}
     assert both.keys() == {"r0", "r1"}
     assert min(both.values()) > 0
-    (copy,) = tmp_path.glob("*/lars-sweep-*/images")
-    assert copy.read_text() == "many"
+    assert science(run) == reference(run, tmp_path)
+    shards = list(tmp_path.glob("*/lars-sweep-*/shard-00000.jpegs"))
+    assert {shard.parts[-3] for shard in shards} == nodes
+    assert staged("second")[2] == []
+    whole = shards[0].read_bytes()
+    for shard in shards:
+        shard.write_bytes(whole[:-1])
+    _, nodes, copies = staged("third")
+    assert sorted(copies) == sorted(nodes)
+    assert {s.parts[-3] for s in shards if s.read_bytes() == whole} == nodes
