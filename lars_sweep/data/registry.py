@@ -11,7 +11,6 @@ from lars_sweep.errors import DataError
 from lars_sweep.spec.fields import DATASETS
 from lars_sweep.spec.userobject import is_reference
 
-
 _FILES = {
     "fashion-mnist": ("*-ubyte", "*-ubyte.gz"),
     "cifar10": ("cifar-10-*", "data_batch_*", "test_batch*"),
