@@ -11,14 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from lars_sweep.errors import RunError
-from lars_sweep.fit.analysis import Analysis, FitOptions
+from lars_sweep.fit.analysis import Analysis
 from lars_sweep.outcomes.tables import arrow_schema
 from lars_sweep.report import tables, verdicts
 from lars_sweep.report.against import compare_with_paper
-from lars_sweep.report.analyses import DEFAULT_DELTA, analyse_source
+from lars_sweep.report.analyses import analyse_inputs
 from lars_sweep.report.evidence import Evidence
 from lars_sweep.report.exports import export_files
-from lars_sweep.report.inputs import Source, completed, read_source, to_rows
+from lars_sweep.report.inputs import Source, completed, to_rows
 from lars_sweep.report.kinds import asked_kinds
 from lars_sweep.report.kinds.against import against_section
 from lars_sweep.report.labels import protocol_label
@@ -69,11 +69,9 @@ def report_run(run: RunDir, out_dir: Path) -> Path:
         OutcomeError: the run's tables were written by a newer lars-sweep.
         RunError: ``out_dir`` cannot be written.
     """
-    source = read_source(run.path)
-    options = FitOptions(delta=source.delta or DEFAULT_DELTA)
     with Workers() as workers:
-        analysis = analyse_source(source, options, workers.mapper(source.outcomes.num_rows))
-        return build_report([(source, analysis)], out_dir, workers=workers).html
+        analysed = analyse_inputs([run.path], workers=workers)
+        return build_report(analysed, out_dir, workers=workers).html
 
 
 def build_report(

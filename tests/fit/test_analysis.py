@@ -416,6 +416,22 @@ def test_curves_and_norms_of_the_chosen_trials_are_enough() -> None:
     assert content(analyse(named, few)) == content(analyse(named, curves))
 
 
+def test_paired_seeds_are_compared_with_themselves() -> None:
+    rows = sweep(batches=(256, 1024), octaves=np.array([0.0]))
+    seeds = np.tile(np.arange(3), 2)
+    luck = 0.1 * seeds + np.random.default_rng(2).normal(0.0, 0.005, len(rows))
+    losses = replaced(rows, train_loss=np.ones(len(rows)), test_loss=1.5 + luck, seed=seeds)
+
+    def width(paired: bool) -> float:
+        (gap,) = analyse(losses, options=FitOptions(paired=paired)).gap
+        assert gap.found is not None
+        ((interval,),) = ([one.difference.interval] for one in gap.found.comparisons)
+        assert interval is not None
+        return interval.width
+
+    assert width(paired=True) < 0.3 * width(paired=False)
+
+
 def test_keeping_up_is_fitted_unless_it_is_not_asked_for() -> None:
     two = sweep(batches=(256, 1024))
     few = analyse(two, options=FitOptions(kinds=("lr-interval",)))

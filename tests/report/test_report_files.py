@@ -30,7 +30,7 @@ from lars_sweep.errors import RunError, SpecError
 from lars_sweep.fit.analysis import FitOptions
 from lars_sweep.outcomes.loose import publish_outcome
 from lars_sweep.report import ReportPaths, build_report, report_run
-from lars_sweep.report.analyses import analyse_source
+from lars_sweep.report.analyses import analyse_inputs, analyse_source
 from lars_sweep.report.inputs import read_source
 from lars_sweep.rundir.layout import create_run
 
@@ -214,9 +214,10 @@ def test_random_points_with_another_searched_column(tmp_path: Path) -> None:
     assert re.search(r"<td class=\"number\">[\d.]+; momentum 0\.\d+</td>", page)
 
 
-def test_a_run_directory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("paired", [False, True])
+def test_a_run_directory(tmp_path: Path, paired: bool) -> None:
     rows, curves = sweep(optimizers=("lars",), batches=(512,), lrs=3, seeds=1)
-    spec = {"protocol": {"delta": 0.5}, "seeds": {"paired": False}}
+    spec = {"protocol": {"delta": 0.5}, "seeds": {"paired": paired}}
     plan = {
         "sweep": "synthetic",
         "spec_hash": "ab" * 32,
@@ -230,6 +231,17 @@ def test_a_run_directory(tmp_path: Path) -> None:
     page = report_run(run, run.report).read_text()
     for fact in (run.run_id, "ab" * 32, "All 3 trials in 1 stratum ended ok"):
         assert fact in page
+    assert page == build_report(analyse_inputs([run.path]), tmp_path / "by-hand").html.read_text()
+    (told,) = json.loads((run.report / "fits.json").read_text())["runs"].values()
+    assert told["options"]["paired"] is paired
+
+
+def test_batch_and_epochs_that_act_apart_are_told_of(tmp_path: Path) -> None:
+    (paper,) = analyse_inputs([Path("paper/table3")])
+    assert "Batch and epochs acting" not in build_report([paper], tmp_path).html.read_text()
+    both = analyse_inputs([Path("paper/table3"), Path("paper/table5")], pool=True)
+    page = build_report(both, tmp_path / "both").html.read_text()
+    assert "Batch and epochs acting through the number of steps alone is not rejected" in page
 
 
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
 from lars_sweep.fit.engine import Noise
 from lars_sweep.fit.predict import accuracy_at
+from lars_sweep.fit.same_steps import Collapse, collapse_of
 from lars_sweep.fit.steps import (
     MINIMUM_CELLS,
     StepsFit,
@@ -68,6 +69,8 @@ class EpochsFinding:
 
     steps: StepsFinding
     answers: tuple[EpochsAt, ...]
+    collapse: Collapse | Answer
+    """Whether batch and epochs act through their ratio alone, which the curve takes for granted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +184,7 @@ def epochs_finding(steps: StepsFinding) -> EpochsFinding | TooLittle:
             )
             for batch in np.unique(steps.cells.batch)
         ),
+        collapse=collapse_of(steps.cells, steps.noise),
     )
 
 

@@ -51,7 +51,7 @@ def gap_findings(
         group: rows of one model and optimizer.
         chosen: its chosen LRs.
         curves: columns trial_id, epochs, train_loss, test_loss and val_loss, if recorded.
-        options: the margin of equivalence.
+        options: the margin of equivalence, and whether seeds are paired.
     """
     if not isinstance(chosen, tuple):
         return (group.entry(chosen),)
@@ -67,7 +67,10 @@ def _gap(
 ) -> GapFinding | Missing:
     if "train_loss" not in rows or "test_loss" not in rows:
         return TooLittle("the table has no columns train_loss and test_loss")
-    comparisons = attempt(lambda: final_gaps(rows, margin=options.margin, pool=group.pooled))
+    paired = options.paired and "seed" in rows
+    comparisons = attempt(
+        lambda: final_gaps(rows, margin=options.margin, pool=group.pooled, paired=paired)
+    )
     if not isinstance(comparisons, tuple):
         return comparisons
     lines, split = _lines(rows, curves)

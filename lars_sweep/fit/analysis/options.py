@@ -26,6 +26,6 @@ class FitOptions:
     """Whether to fit LR intervals against the baseline's plateau too: three more fits a batch."""
     paired: bool = False
     """Whether a seed had the same random numbers at every point (the sweep file's
-    ``seeds.paired``); LR intervals are then fitted by blocks."""
+    ``seeds.paired``); LR intervals are then fitted by blocks, gaps compared seed by seed."""
     kinds: tuple[str, ...] = KINDS
     """Which questions to answer; the others' sections are empty."""

@@ -9,6 +9,7 @@ import pandas as pd
 
 from lars_sweep.fit.analysis.curves_in_steps import EpochsAt, EpochsFinding
 from lars_sweep.fit.answers import Kind
+from lars_sweep.fit.same_steps import Collapse
 from lars_sweep.fit.steps import StepsFit
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Found, Panel, panels
 from lars_sweep.report.kinds.epochs_figure import draw_epochs, draw_steps
@@ -201,26 +202,35 @@ def _epochs(value: float) -> str:
 
 
 def _notes(known: Sequence[Panel[EpochsFinding]]) -> list[str]:
-    notes, laws, matched, held = [], [], [], []
+    apart: list[str] = []
+    laws, matched, held = [], [], []
     for panel in known:
         told = panel.members[0].found
-        fit = None if told is None else told.steps.fit
+        assert told is not None
+        if isinstance(told.collapse, Collapse):
+            apart.append(f"{panel.title}: {told.collapse.verdict}")
+        fit = told.steps.fit
         if not isinstance(fit, StepsFit):
             continue
         if fit.matched.value is not None:
             matched.append(f"{answer_words(fit.matched, _two, 'points')} with {panel.title}")
         if fit.steps_law is not None:
-            verb = "is compatible with" if fit.steps_law else "excludes"
-            laws.append(f"{panel.title} {verb} steps alone")
+            limits = {"steps": fit.steps_law, "examples": fit.examples_law}
+            words = [f"{what} alone{' not' * bool(ok)} excluded" for what, ok in limits.items()]
+            laws.append(f"{panel.title}: {', '.join(words)}")
         if fit.held_out.last is not None:
             held.append(f"{fit.held_out.last:+.2f} with {panel.title}")
+    notes = apart[:PANELS_TOLD]
     if matched:
         notes.append(
             f"Twice the batch for twice the epochs, so at equal steps, changes accuracy by "
             f"{some(matched, 3)}."
         )
     if laws:
-        notes.append(f"Does accuracy depend on steps alone? {some(laws, 3)}.")
+        notes.append(
+            f"What accuracy depends on (the limits 0 and ∞ of Bc in S/(1 + Bc/B), at 5 %): "
+            f"{some(laws, 3)}."
+        )
     if held:
         notes.append(
             "Error of the curve on the largest batch, fitted without it, in points: "
