@@ -136,7 +136,8 @@ def draw_lr(
         slot.main.set_ylim(bottom, top)
         slot.main.set_ylabel(f"top-1 on {choice_split(evidence.observations)} (%)")
         slot.strip.set_xlabel(_axis_label(panel))
-        _draw_panel(slot.main, mine, batches, bottom)
+        deltas = [entry.found.interval.delta for entry in panel.members if entry.found]
+        _draw_panel(slot.main, mine, batches, bottom, deltas[0] if deltas else 0.0)
         _draw_strip(slot.strip, mine, on_strip, batches)
     return grid.figure
 
@@ -170,7 +171,9 @@ def _tested(mine: pd.DataFrame) -> tuple[float, float]:
     return (float(lrs.min()), float(lrs.max())) if len(lrs) else (0.1, 1.0)
 
 
-def _draw_panel(axes: Axes, mine: pd.DataFrame, batches: Sequence[int], bottom: float) -> None:
+def _draw_panel(
+    axes: Axes, mine: pd.DataFrame, batches: Sequence[int], bottom: float, delta: float
+) -> None:
     colors, markers = canvas.batch_colors(batches), canvas.batch_markers(batches)
     what = mine["what"]
     if not (what == "mean").any():
@@ -194,12 +197,12 @@ def _draw_panel(axes: Axes, mine: pd.DataFrame, batches: Sequence[int], bottom: 
                 lost["lr"], lost["accuracy"].clip(lower=bottom), s=18, marker="D", zorder=2,
                 facecolors="none", edgecolors=color, linewidths=0.9, clip_on=False,
             )  # fmt: skip
-        _draw_top(axes, rows, color)
+        _draw_top(axes, rows, color, delta)
     _draw_baseline(axes, mine)
 
 
-def _draw_top(axes: Axes, rows: pd.DataFrame, color: str) -> None:
-    """The flat top, thick over the good LRs, and the interval of its height over them."""
+def _draw_top(axes: Axes, rows: pd.DataFrame, color: str, delta: float) -> None:
+    """The flat top, thick where it loses at most ``delta``, and the interval of its height."""
     curve, plateau = (rows[rows["what"] == name] for name in ("fit", "plateau"))
     if curve.empty or plateau.empty:
         return
@@ -208,9 +211,9 @@ def _draw_top(axes: Axes, rows: pd.DataFrame, color: str) -> None:
     low = float(ends[0].iloc[0]) if len(ends[0]) else x[0]
     high = float(ends[1].iloc[0]) if len(ends[1]) else x[-1]
     axes.plot(x, y, color=color, linewidth=1.1, alpha=0.9, zorder=2.4)
-    at = np.unique([*x[(x > low) & (x < high)], max(low, x[0]), min(high, x[-1])])
-    axes.plot(at, np.interp(np.log(at), np.log(x), y), color=color, linewidth=2.6, zorder=2.5,
-              solid_capstyle="butt")  # fmt: skip
+    # The edges are averaged over both families, whose one this is may have left its top before.
+    good = np.where(y >= y.max() - delta, y, np.nan)
+    axes.plot(x, good, color=color, linewidth=2.6, zorder=2.5, solid_capstyle="butt")
     axes.fill_between(
         [low, high], float(plateau["low"].iloc[0]), float(plateau["high"].iloc[0]), color=color,
         alpha=0.18, linewidth=0, zorder=1,
