@@ -24,7 +24,6 @@ from lars_sweep.data import Dataset, random_key, splitmix64
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.train.feed import DeviceSource
 from lars_sweep.train.numerics import Numerics
-from lars_sweep.train.stream import MicroBatch
 
 Uniform = NDArray[np.float64]
 """(n, 5) numbers in [0, 1), a row per sample: two for the shape or row and column, …, the flip."""
@@ -48,23 +47,25 @@ class Preparation:
         self._shift, self._scale = shift, scale
 
     def fetch(
-        self, source: DeviceSource, indices: NDArray[np.int64], item: MicroBatch
+        self, source: DeviceSource, indices: NDArray[np.int64], samples: NDArray[np.int64]
     ) -> tuple[Tensor, Tensor]:
-        """Images and labels of a micro-batch on the device, not yet augmented.
+        """Images and labels of (n,) numbers in the stream on the device, not yet augmented.
 
         Only the extended augmentation of files happens here: it saves decoding what is cut away.
         """
         if self._trial.augmentation == "extended" and source.decodes:
-            uniform = draws(self._trial.seed, item.first_sample, item.stop_sample)
+            uniform = draws(self._trial.seed, samples)
             return source.crops(indices, boxes(uniform, source.sizes(indices)), self._size)
         return source.batch(indices)
 
-    def for_training(self, item: MicroBatch, source: DeviceSource, images: Tensor) -> Tensor:
+    def for_training(
+        self, samples: NDArray[np.int64], source: DeviceSource, images: Tensor
+    ) -> Tensor:
         """What `fetch` gave, augmented and normalised, channels_last."""
         how = self._trial.augmentation
         if how == "none":
             return self.for_evaluation(images)
-        uniform = draws(self._trial.seed, item.first_sample, item.stop_sample)
+        uniform = draws(self._trial.seed, samples)
         if how == "minimal":
             return self._normalised(shift_and_flip(images, self._size, uniform))
         if source.decodes:
@@ -83,30 +84,40 @@ class Preparation:
         return torch.addcmul(self._shift, pixels, self._scale)
 
 
-def draws(seed: int, first_sample: int, stop_sample: int) -> Uniform:
-    """Uniform numbers for samples [first_sample, stop_sample) of the stream.
+def draws(seed: int, samples: NDArray[np.int64]) -> Uniform:
+    """Uniform numbers for (n,) samples of the stream.
 
     A sample of the stream is one position of one atom of one step, so its numbers depend on neither
     rank nor micro-batch.
     """
-    numbers = np.arange(first_sample * _DRAWS, stop_sample * _DRAWS)
+    numbers = samples[:, None] * _DRAWS + np.arange(_DRAWS)
     bits = splitmix64(random_key(seed, "augmentation"), numbers) >> np.uint64(11)
-    return (bits.astype(np.float64) * 2.0**-53).reshape(-1, _DRAWS)
+    return bits.astype(np.float64) * 2.0**-53
 
 
 def shift_and_flip(images: Tensor, size: int, uniform: Uniform) -> Tensor:
     """A size × size crop of each (n, C, H, W) image, black outside of images of just that size."""
-    samples, channels, height, _ = images.shape
+    samples, _, height, _ = images.shape
     pad = -(-height // 8) if height == size else 0
     padded = F.pad(images, (pad, pad, pad, pad))
-    corner = (uniform[:, :2] * (height + 2 * pad - size + 1)).astype(np.int64)
-    columns = np.arange(size)
-    columns = np.where(uniform[:, 4:] < 0.5, columns, columns[::-1])
-    rows = torch.from_numpy(corner[:, :1] + np.arange(size)).to(images.device)
-    cols = torch.from_numpy(corner[:, 1:2] + columns).to(images.device)
-    sample = torch.arange(samples, device=images.device).view(-1, 1, 1, 1)
-    channel = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
-    return padded[sample, channel, rows.view(samples, 1, -1, 1), cols.view(samples, 1, 1, -1)]
+    places = height + 2 * pad - size + 1
+    top, left = (uniform[:, :2] * places).astype(np.int64).T
+    # A mirrored crop is a crop of the mirrored image. All crops there are, as a view: the chosen
+    # ones are copied row by row, not pixel by pixel.
+    mirrored = (uniform[:, 4] >= 0.5).astype(np.int64)
+    left = np.where(mirrored, places - 1 - left, left)
+    both = torch.stack((padded, padded.flip(3)))
+    every = both.unfold(3, size, 1).unfold(4, size, 1)
+    numbers = (mirrored, np.arange(samples), slice(None), top, left)
+    if images.device.type == "cpu":
+        # Three times as fast as torch's indexing.
+        return torch.from_numpy(every.numpy()[numbers])
+    return every[
+        tuple(
+            torch.from_numpy(number).to(images.device) if isinstance(number, np.ndarray) else number
+            for number in numbers
+        )
+    ]
 
 
 def boxes(uniform: Uniform, sizes: NDArray[np.int64]) -> NDArray[np.float64]:

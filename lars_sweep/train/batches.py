@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,12 @@ from lars_sweep.train.feed import DeviceSource, ahead
 from lars_sweep.train.stream import MicroBatch, Stream, micro_batches
 from lars_sweep.train.world import World
 
-_Fetched = tuple[MicroBatch, Tensor, Tensor]
+_Block = tuple[MicroBatch, ...]
+"""What is prepared in one go."""
+_Fetched = tuple[_Block, NDArray[np.int64], Tensor, Tensor]
+
+_BLOCK_VALUES = 2**18
+"""Pixel values of a block: small images cost no more than the start of each operation on them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +57,7 @@ class Batches:
         self._most_samples = 0
         self._next_step = -1
         self._fetched: Iterator[_Fetched] = iter(())
+        self._ready: deque[LoadedBatch] = deque()
         self.wait_s = 0.0
         """Seconds spent waiting so far."""
 
@@ -62,15 +70,17 @@ class Batches:
         if (step, most_samples) != (self._next_step, self._most_samples):
             self.close()
             self._most_samples = most_samples
-            plan = self._plan(step)
-            resident = self._source.resident
-            self._fetched = map(self._fetch, plan) if resident else ahead(plan, self._fetch)
+            self._ready.clear()
+            blocks, resident = self._blocks(step), self._source.resident
+            self._fetched = map(self._fetch, blocks) if resident else ahead(blocks, self._fetch)
         self._next_step = -1  # until this step is complete
         for _ in micro_batches(self._trial, step, self._world, most_samples):
-            begin = time.perf_counter()
-            fetched = next(self._fetched)
-            self.wait_s += time.perf_counter() - begin
-            yield self._prepare(*fetched)
+            if not self._ready:
+                begin = time.perf_counter()
+                fetched = next(self._fetched)
+                self.wait_s += time.perf_counter() - begin
+                self._ready.extend(self._prepare(*fetched))
+            yield self._ready.popleft()
         self._next_step = step + 1
 
     def close(self) -> None:
@@ -78,14 +88,29 @@ class Batches:
         if isinstance(self._fetched, Generator):
             self._fetched.close()
 
+    def _blocks(self, start: int) -> Iterator[_Block]:
+        plan, size = self._plan(start), 1
+        if self._source.resident:
+            samples = min(self._most_samples, self._trial.global_batch)
+            size = max(1, _BLOCK_VALUES // (samples * self._source.image_bytes))
+        while block := tuple(islice(plan, size)):
+            yield block
+
     def _plan(self, start: int) -> Iterator[MicroBatch]:
         for step in range(start, self._trial.steps):
             yield from micro_batches(self._trial, step, self._world, self._most_samples)
 
-    def _fetch(self, item: MicroBatch) -> _Fetched:
-        positions = self._stream.positions(item.first_sample, item.stop_sample)
-        return item, *self._preparation.fetch(self._source, self._part[positions], item)
+    def _fetch(self, block: _Block) -> _Fetched:
+        spans = [(item.first_sample, item.stop_sample) for item in block]
+        samples = np.concatenate([np.arange(*span) for span in spans])
+        indices = self._part[np.concatenate([self._stream.positions(*span) for span in spans])]
+        return block, samples, *self._preparation.fetch(self._source, indices, samples)
 
-    def _prepare(self, item: MicroBatch, images: Tensor, labels: Tensor) -> LoadedBatch:
-        images = self._preparation.for_training(item, self._source, images)
-        return LoadedBatch(item, images, labels)
+    def _prepare(
+        self, block: _Block, samples: NDArray[np.int64], images: Tensor, labels: Tensor
+    ) -> Iterator[LoadedBatch]:
+        images = self._preparation.for_training(samples, self._source, images)
+        sizes = [item.stop_sample - item.first_sample for item in block]
+        return map(
+            LoadedBatch, block, images.split_with_sizes(sizes), labels.split_with_sizes(sizes)
+        )

@@ -85,11 +85,16 @@ class FiniteWatch:
         self._first_bad = torch.tensor(_NEVER, device=device)
         self._in_flight: deque[tuple[Tensor, torch.cuda.Event]] = deque()
 
-    def first_bad(self, step: int, values: Tensor) -> int | None:
-        """Note the step's loss and norms, (n,); the first bad step known by now, or None."""
+    def first_bad(self, step: int, total: Tensor) -> int | None:
+        """Note a step; the first bad one known by now, or None.
+
+        Args:
+            step: its number.
+            total: (), its loss plus norms: as good as all of them, as norms cancel nothing.
+        """
         if not self._cuda:
-            return None if bool(values.isfinite().all()) else step
-        bad = torch.where(values.isfinite().all(), _NEVER, step)
+            return None if math.isfinite(float(total)) else step
+        bad = torch.where(total.isfinite(), _NEVER, step)
         self._first_bad = torch.minimum(self._first_bad, bad)
         copy = torch.empty((), dtype=torch.int64, pin_memory=True)
         copy.copy_(self._first_bad, non_blocking=True)

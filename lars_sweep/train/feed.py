@@ -44,6 +44,12 @@ class DeviceSource:
         return self._images is not None
 
     @property
+    def image_bytes(self) -> int:
+        """Of each resident image."""
+        assert self._images is not None
+        return self._images[0].numel()
+
+    @property
     def decodes(self) -> bool:
         """Whether the images are files, which can be cut before they are decoded."""
         return isinstance(self._source, EncodedSource)

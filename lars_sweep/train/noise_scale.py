@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lars_sweep.data import random_key, splitmix64
@@ -25,7 +26,6 @@ from lars_sweep.train.numerics import Numerics
 from lars_sweep.train.optimizers.norms import norms
 from lars_sweep.train.parts import Parts
 from lars_sweep.train.step import loss_sum
-from lars_sweep.train.stream import MicroBatch
 from lars_sweep.train.world import World
 
 
@@ -121,14 +121,12 @@ class NoiseMeter:
         for group in range(*self._world.share(self._count)):
             # Positions beyond the trial's own stream: augmentation that no step has seen.
             first = trial.steps * trial.global_batch + (measurement * self._count + group) * size
-            item = MicroBatch(trial.steps + measurement, group, 1, first, first + size)
-            yield self._loss(item)
+            yield self._loss(np.arange(first, first + size))
 
-    def _loss(self, item: MicroBatch) -> Tensor:
+    def _loss(self, samples: NDArray[np.int64]) -> Tensor:
         source, training = self._parts.source, self._parts.training
-        key = random_key(self._trial.seed, "noise scale")
-        bits = splitmix64(key, np.arange(item.first_sample, item.stop_sample))
+        bits = splitmix64(random_key(self._trial.seed, "noise scale"), samples)
         chosen = training[(bits % np.uint64(len(training))).astype(np.int64)]
-        images, labels = self._preparation.fetch(source, chosen, item)
-        images = self._preparation.for_training(item, source, images)
+        images, labels = self._preparation.fetch(source, chosen, samples)
+        images = self._preparation.for_training(samples, source, images)
         return loss_sum(self._model, images, labels, self._numerics) / len(labels)

@@ -103,6 +103,7 @@ class TrialRun:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Only where asked for: it would convert the buffers that are float64 on purpose, too.
         self._model = model if options.dtype == torch.float32 else model.to(options.dtype)
+        self._parameters: list[Tensor] = list(self._model.parameters())
         self._optimizer = build_optimizer(trial, self._model)
         self._gradient_step = GradientStep(
             trial, self._model, self._numerics, world, compiled=options.compiled
@@ -178,8 +179,9 @@ class TrialRun:
         self._progress.step = step + 1
         with torch.no_grad():
             # Rough norms in one call: only whether they are finite counts.
-            sizes = torch._foreach_norm([*gradients, *self._model.parameters()])
-        self._first_bad = self._finite.first_bad(step + 1, torch.stack([loss, *sizes]))
+            sizes = torch._foreach_norm(gradients + self._parameters)
+            total = loss + torch.stack(sizes).sum()
+        self._first_bad = self._finite.first_bad(step + 1, total)
         if meter is None or self._first_bad is not None:
             return []
         self._first_bad = self._finite.flush()

@@ -9,17 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from lars_sweep.spec.trial import TrialSpec
+from lars_sweep.train.atoms import Atoms
 from lars_sweep.train.batches import LoadedBatch
 from lars_sweep.train.buckets import GradientBuckets, sum_together
-from lars_sweep.train.layers import (
-    Atoms,
-    fold_statistics,
-    group_layers,
-    pending_statistics,
-    set_atoms,
-)
+from lars_sweep.train.layers import group_layers, set_atoms
 from lars_sweep.train.models import training_loss
 from lars_sweep.train.numerics import Numerics
+from lars_sweep.train.running_statistics import RunningStatistics
 from lars_sweep.train.world import World
 
 
@@ -48,7 +44,7 @@ class GradientStep:
         self._world = world
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self._buckets = GradientBuckets(self._parameters) if world.size > 1 else None
-        self._statistics = pending_statistics(model)
+        self._statistics = RunningStatistics(model)
 
     def accumulate(self, batches: Iterable[LoadedBatch]) -> Tensor:
         """Leave this rank's part of the gradient in ``.grad``; returns its part of the loss."""
@@ -63,8 +59,7 @@ class GradientStep:
         """Forget what was accumulated in this step; the loss of no sample."""
         for parameter in self._parameters:
             parameter.grad = None
-        for pending in self._statistics:
-            pending.zero_()
+        self._statistics.pending.zero_()
         return torch.zeros((), device=self._numerics.device, dtype=self._numerics.dtype)
 
     def _loss(self, batch: LoadedBatch) -> Tensor:
@@ -89,8 +84,8 @@ class GradientStep:
             # One that no loss depends on is treated alike on one rank and on many.
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        sum_together([loss, *self._statistics], self._world)
-        fold_statistics(self._group_layers)
+        sum_together([loss, self._statistics.pending], self._world)
+        self._statistics.fold()
         return loss
 
     def gradients(self) -> list[Tensor]:

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lars_sweep.train.atoms import Atoms
 from lars_sweep.train.batches import Batches, LoadedBatch
+from lars_sweep.train.dropout import GroupDropout
 from lars_sweep.train.evaluate import SampleSet
-from lars_sweep.train.layers import Atoms, GroupBatchNorm2d, GroupDropout, set_atoms
+from lars_sweep.train.layers import GroupBatchNorm2d, set_atoms
 from lars_sweep.train.step import GradientStep
 from lars_sweep.train.world import World
 

@@ -28,23 +28,23 @@ def test_draws_do_not_depend_on_how_the_stream_is_cut(
     first: int, cuts: list[int], seed: int
 ) -> None:
     edges = first + np.concatenate([[0], np.cumsum(cuts)])
-    pieces = [draws(seed, int(a), int(b)) for a, b in itertools.pairwise(edges)]
-    np.testing.assert_array_equal(np.concatenate(pieces), draws(seed, first, int(edges[-1])))
+    pieces = [draws(seed, np.arange(a, b)) for a, b in itertools.pairwise(edges)]
+    np.testing.assert_array_equal(np.concatenate(pieces), draws(seed, np.arange(first, edges[-1])))
 
 
 def test_draws_are_uniform_and_differ_between_seeds() -> None:
-    numbers = draws(1, 0, 20_000)
+    numbers = draws(1, np.arange(20_000))
     assert numbers.min() >= 0
     assert numbers.max() < 1
     # Mean 1/2 and variance 1/12 within five standard errors of 20,000 draws.
     np.testing.assert_allclose(numbers.mean(0), 0.5, atol=5 * (1 / 12 / 20_000) ** 0.5)
     np.testing.assert_allclose(numbers.var(0), 1 / 12, atol=5 * (1 / 180 / 20_000) ** 0.5)
-    assert not np.array_equal(numbers, draws(2, 0, 20_000))
+    assert not np.array_equal(numbers, draws(2, np.arange(20_000)))
 
 
 @pytest.mark.parametrize(("side", "size"), [(8, 8), (28, 28), (32, 32), (40, 32), (256, 227)])
 def test_shift_and_flip_is_pad_crop_flip(side: int, size: int) -> None:
-    images, uniform = some_images(9, 2, side), draws(0, 0, 9)
+    images, uniform = some_images(9, 2, side), draws(0, np.arange(9))
     uniform[0], uniform[1] = 0.0, np.nextafter(1.0, 0.0)
     pad = {8: 1, 28: 4, 32: 4}.get(side, 0)
     padded = np.pad(images.numpy(), ((0, 0), (0, 0), (pad, pad), (pad, pad)))
@@ -80,7 +80,7 @@ def test_rescale_of_a_ramp_shows_the_part_that_was_cut() -> None:
 def test_boxes_lie_inside_and_have_the_area_and_aspect_asked_for(
     height: int, width: int, seed: int
 ) -> None:
-    uniform = draws(seed, 0, 8)
+    uniform = draws(seed, np.arange(8))
     uniform[0] = np.nextafter(1.0, 0.0)
     left, top, right, bottom = boxes(uniform, np.tile([height, width], (8, 1))).T
     assert np.all((left >= 0) & (top >= 0) & (right <= width) & (bottom <= height))

@@ -11,17 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lars_sweep.errors import TrainError
-from lars_sweep.train.layers import (
-    Atoms,
-    GroupBatchNorm2d,
-    GroupDropout,
-    calibrating,
-    fold_statistics,
-    number_layers,
-    pending_statistics,
-    set_atoms,
-)
+from lars_sweep.train.atoms import Atoms
+from lars_sweep.train.dropout import GroupDropout
+from lars_sweep.train.layers import GroupBatchNorm2d, calibrating, number_layers, set_atoms
 from lars_sweep.train.models import build_model
+from lars_sweep.train.running_statistics import RunningStatistics
 
 GROUP, GROUPS, CHANNELS = 4, 6, 3
 
@@ -81,6 +75,7 @@ def test_every_group_is_normalised_as_torch_normalises_it_alone(affine, memory_f
 
 def test_running_buffers_move_once_per_step_towards_the_mean_over_groups():
     layer = GroupBatchNorm2d(CHANNELS, momentum=0.1).double()
+    statistics = RunningStatistics(layer)
     expected = []
     for step, x in enumerate((images(), 2 * images() + 1)):
         before = layer.running_mean.clone()
@@ -88,12 +83,12 @@ def test_running_buffers_move_once_per_step_towards_the_mean_over_groups():
             set_atoms(layer, Atoms(seed=0, step=step, first_group=first, groups=groups))
             layer(x[first * GROUP : (first + groups) * GROUP])
             assert layer.running_mean.equal(before)
-        fold_statistics(layer)
+        statistics.fold()
         chunks = x.split(GROUP)
         mean = torch.stack([c.mean((0, 2, 3)) for c in chunks]).mean(0)
         variance = torch.stack([c.var((0, 2, 3), correction=1) for c in chunks]).mean(0)
         expected.append((mean, variance))
-        assert all(tensor.eq(0).all() for tensor in pending_statistics(layer))
+        assert layer.pending.eq(0).all()
     (mean, variance), (next_mean, next_variance) = expected
     torch.testing.assert_close(layer.running_mean, 0.9 * mean + 0.1 * next_mean)
     torch.testing.assert_close(layer.running_var, 0.9 * variance + 0.1 * next_variance)
@@ -108,7 +103,7 @@ def test_the_first_step_leaves_nothing_of_the_initial_buffers_also_after_a_check
         set_atoms(net, Atoms(seed=0, step=step, first_group=0, groups=2))
         with torch.no_grad():
             trained = nn.functional.cross_entropy(net(x), labels)
-            fold_statistics(net)
+            RunningStatistics(net).fold()
             evaluated = nn.functional.cross_entropy(net.eval()(x), labels)
         assert abs(evaluated - trained) < 2
         restored = build_model("resnet50", 10, seed=1)
@@ -116,12 +111,41 @@ def test_the_first_step_leaves_nothing_of_the_initial_buffers_also_after_a_check
         net = restored
 
 
-def test_a_step_without_groups_leaves_the_running_buffers_alone():
-    layer = GroupBatchNorm2d(CHANNELS)
-    fold_statistics(layer)
-    assert layer.running_var.eq(1).all()
-    assert layer.running_mean.eq(0).all()
-    assert layer.untouched == 1
+def test_layers_of_any_width_and_momentum_are_folded_as_each_alone():
+    """The first without groups of its own, the last two in one step with more than one."""
+    generator = torch.Generator().manual_seed(5)
+    widths, momenta, groups = (3, 5, 2), (0.1, 0.3, 1.0), (0, 1, 4)
+    layers = nn.ModuleList(
+        GroupBatchNorm2d(width, momentum=momentum).double()
+        for width, momentum in zip(widths, momenta, strict=True)
+    )
+    statistics = RunningStatistics(layers)
+    for _ in range(2):
+        expected = []
+        for layer, count in zip(layers, groups, strict=True):
+            layer.pending.copy_(torch.rand(len(layer.pending), generator=generator))
+            layer.pending[-1] = count
+            mean, variance = (layer.pending[:-1] / max(count, 1)).view(2, -1)
+            share = max(float(layer.untouched), layer.momentum) if count else 0.0
+            expected += [
+                torch.lerp(layer.running_mean, mean, share),
+                torch.lerp(layer.running_var, variance, share),
+                torch.tensor(float(layer.untouched if count == 0 else 0), dtype=torch.float64),
+                torch.zeros_like(layer.pending),
+            ]
+        statistics.fold()
+        found = [
+            tensor
+            for layer in layers
+            for tensor in (layer.running_mean, layer.running_var, layer.untouched, layer.pending)
+        ]
+        torch.testing.assert_close(found, expected)
+
+
+def test_a_network_without_batch_norm_has_nothing_to_fold():
+    statistics = RunningStatistics(nn.Linear(2, 2))
+    statistics.fold()
+    assert statistics.pending.numel() == 0
 
 
 @given(cuts=st.sets(st.integers(1, GROUPS - 1)))
@@ -130,13 +154,11 @@ def test_micro_batches_change_nothing(cuts):
     edges = [0, *sorted(cuts), GROUPS]
     micro_batches = [b - a for a, b in itertools.pairwise(edges)]
     net, x = network(), images()
-    whole = run(net, x, [GROUPS])
-    buffers = [t.clone() for t in pending_statistics(net)]
-    fold_statistics(net)
-    parts = run(net, x, micro_batches)
+    statistics = RunningStatistics(net)
+    whole = *run(net, x, [GROUPS]), statistics.pending.clone()
+    statistics.fold()
+    parts = *run(net, x, micro_batches), statistics.pending
     for a, b in zip(whole, parts, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
-    for a, b in zip(buffers, pending_statistics(net), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
@@ -259,6 +281,15 @@ def test_rows_of_a_mask_are_independent():
 def test_golden_mask():
     kept = "".join("1" if v > 0 else "0" for v in mask(groups=1)[0, :32])
     assert kept == "01101110101011001011101100010010"
+
+
+def test_a_compiled_mask_is_the_golden_one():
+    """Compiled code and other devices take torch's operations, the CPU numpy's."""
+    dropout = GroupDropout()
+    set_atoms(dropout, Atoms(seed=1, step=2, first_group=3, groups=8))
+    x = torch.ones(256, 200)
+    compiled = torch.compile(dropout, backend="eager")
+    torch.testing.assert_close(compiled(x), dropout(x), rtol=0, atol=0)
 
 
 def test_no_generator_is_touched():

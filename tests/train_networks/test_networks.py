@@ -12,10 +12,13 @@ import torch._dynamo.testing
 from torch import Tensor, nn
 
 from lars_sweep.errors import TrainError
-from lars_sweep.train.layers import Atoms, GroupDropout, fold_statistics, set_atoms
+from lars_sweep.train.atoms import Atoms
+from lars_sweep.train.dropout import GroupDropout
+from lars_sweep.train.layers import set_atoms
 from lars_sweep.train.models import NETWORKS, build_model, default_image_size, training_loss
 from lars_sweep.train.models.fillers import fan_in
 from lars_sweep.train.models.lrn import LocalResponseNorm
+from lars_sweep.train.running_statistics import RunningStatistics
 
 TABLE2 = Path(__file__).parents[2] / "analysis" / "reference" / "table2.csv"
 SMALL = [name for name in NETWORKS if name.startswith("small_")]
@@ -238,6 +241,7 @@ def test_small_networks_learn_a_fixed_batch(name):
     x = torch.randn(16, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(16) % 4
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    statistics = RunningStatistics(model)
     losses = []
     for step in range(20):
         set_atoms(model, Atoms(seed=1, step=step, first_group=0, groups=2))
@@ -246,7 +250,7 @@ def test_small_networks_learn_a_fixed_batch(name):
         loss.backward()
         assert all(p.grad is not None for p in model.parameters())
         optimizer.step()
-        fold_statistics(model)
+        statistics.fold()
         losses.append(loss.item())
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
 

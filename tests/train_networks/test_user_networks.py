@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from lars_sweep.errors import TrainError
-from lars_sweep.train.layers import GroupBatchNorm2d, GroupDropout
+from lars_sweep.train.dropout import GroupDropout
+from lars_sweep.train.layers import GroupBatchNorm2d
 from lars_sweep.train.models import build_model
 from lars_sweep.train.models.user import convert_layers
 

@@ -9,7 +9,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lars_sweep.train.layers import GroupBatchNorm2d, GroupDropout
+from lars_sweep.train.dropout import GroupDropout
+from lars_sweep.train.layers import GroupBatchNorm2d
 from lars_sweep.train.models.fillers import Constant, Fillers, Gaussian, fan_in
 from lars_sweep.train.models.lrn import LocalResponseNorm
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lars_sweep.train.layers import GroupDropout
+from lars_sweep.train.dropout import GroupDropout
 from lars_sweep.train.models.fillers import Constant, Fillers, xavier
 from lars_sweep.train.models.lrn import LocalResponseNorm
 

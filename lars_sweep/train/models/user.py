@@ -12,7 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from lars_sweep.errors import TrainError
-from lars_sweep.train.layers import GroupBatchNorm2d, GroupDropout
+from lars_sweep.train.dropout import GroupDropout
+from lars_sweep.train.layers import GroupBatchNorm2d
 
 
 def build_user_model(
