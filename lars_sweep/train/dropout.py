@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -15,8 +17,8 @@ from lars_sweep.train.atoms import Atoms, group_size
 _MASK64 = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 
-_Words = TypeVar("_Words", Tensor, NDArray[Any])
-"""Integers that wrap around: of torch on any device, of numpy on the CPU."""
+_Words = Any
+"""Integers that wrap around: a tensor on any device, or an array of numpy's on the CPU."""
 
 
 class GroupDropout(nn.Module):
@@ -54,15 +56,17 @@ class GroupDropout(nn.Module):
 
     @torch.no_grad()
     def _mask(self, x: Tensor, groups: int) -> Tensor:
-        samples = torch.arange(len(x), device=x.device)
-        units = torch.arange(x[0].numel(), dtype=torch.int32, device=x.device)
-        size = group_size(x, groups)
+        n, size, units = len(x), group_size(x, groups), x[0].numel()
         if x.device.type == "cpu" and not torch.compiler.is_compiling():
             # Small operations, which cost numpy a quarter of torch's time.
             first = int(self.first_group) * size
-            bits = torch.from_numpy(_bits(samples.numpy() + first, int(self.key), units.numpy()))
+            row_keys = _row_keys(np.arange(first, first + n), int(self.key)).astype(np.int32)
+            bits = torch.from_numpy(_mix32(row_keys[:, None] ^ _unit_keys(units)))
         else:
-            bits = _bits(samples + self.first_group * size, self.key, units)
+            samples = torch.arange(n, device=x.device) + self.first_group * size
+            row_keys = _row_keys(samples, self.key).to(torch.int32)
+            unit_keys = _mix32(torch.arange(units, dtype=torch.int32, device=x.device))
+            bits = _mix32(row_keys[:, None] ^ unit_keys)
         threshold = round(self.p * 2**32) - 2**31
         return (bits >= threshold).to(x.dtype).mul_(1 / (1 - self.p)).view(x.shape)
 
@@ -92,18 +96,17 @@ def _signed(word: int) -> int:
     return word - 2**64 if word >= 2**63 else word
 
 
-def _bits(samples: _Words, key: int | Tensor, units: _Words) -> _Words:
-    """(n, m) uniform int32 of sample numbers (n,) int64 and unit numbers (m,) int32."""
-    row_keys = _mix64(samples * _signed(_GOLDEN) + key)
-    row_keys = row_keys.to(torch.int32) if isinstance(row_keys, Tensor) else row_keys.astype("i4")
-    return _mix32(row_keys[:, None] ^ _mix32(units))
+@lru_cache(maxsize=16)
+def _unit_keys(units: int) -> NDArray[np.int32]:
+    keys: NDArray[np.int32] = _mix32(np.arange(units, dtype=np.int32))
+    keys.setflags(write=False)
+    return keys
 
 
-def _mix64(z: _Words) -> _Words:
-    """The finaliser of splitmix64 on int64, in place.
-
-    Shifts are arithmetic there, hence the masks.
-    """
+def _row_keys(samples: _Words, key: int | Tensor) -> _Words:
+    """(n,) words of (n,) sample numbers, both int64: splitmix64 with the key as its state."""
+    z = samples * _signed(_GOLDEN) + key
+    # Shifts are arithmetic, hence the masks.
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
         high = z >> shift
         high &= 2 ** (64 - shift) - 1

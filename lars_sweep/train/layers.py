@@ -74,20 +74,21 @@ class GroupBatchNorm2d(nn.Module):
         # (size, groups·C, H, W) would cost two transpositions each way.
         # A single group is not split: the backward pass would copy its whole gradient.
         chunks = (x,) if len(x) == size else torch.split(x, size)
-        # A row per group: mean, unbiased variance, 1. "Momentum" 1 makes torch write those two.
-        channels = self.num_features
-        rows = self.running_mean.new_ones(len(chunks), 2 * channels + 1)
-        outputs = []
-        for chunk, row in zip(chunks, rows.unbind(), strict=True):
+        channels, rows, outputs = self.num_features, [], []
+        for chunk in chunks:
+            # Mean, unbiased variance, 1. "Momentum" 1 makes torch write the first two.
+            row = self.running_mean.new_ones(2 * channels + 1)
             mean, variance, _ = row.split_with_sizes([channels, channels, 1])
             outputs.append(
                 F.batch_norm(chunk, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
             )
+            rows.append(row)
         if calibrating:
             values = [chunk.numel() // channels for chunk in chunks]
-            self._add_moments(rows, torch.tensor(values, device=x.device))
+            self._add_moments(torch.stack(rows), torch.tensor(values, device=x.device))
         else:
-            self.pending.add_(rows[0] if len(chunks) == 1 else rows.sum(0))
+            for row in rows:
+                self.pending.add_(row)
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
     def _add_moments(self, rows: Tensor, values: Tensor) -> None:

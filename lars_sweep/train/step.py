@@ -49,10 +49,10 @@ class GradientStep:
     def accumulate(self, batches: Iterable[LoadedBatch]) -> Tensor:
         """Leave this rank's part of the gradient in ``.grad``; returns its part of the loss."""
         total = self.nothing()
-        for batch in batches:
+        for number, batch in enumerate(batches):
             loss = self._loss(batch)
             loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
+            total = total + loss.detach() if number else loss.detach()
         return total
 
     def nothing(self) -> Tensor:

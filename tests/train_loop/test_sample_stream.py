@@ -7,12 +7,18 @@ from itertools import count
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loop_kit import tiny_trial
 
 from lars_sweep.data import epoch_order
+from lars_sweep.train import batches as batches_module
+from lars_sweep.train.augment import Preparation
+from lars_sweep.train.batches import Batches
 from lars_sweep.train.feed import ahead
+from lars_sweep.train.numerics import Numerics
+from lars_sweep.train.parts import LoadedDataset, Parts
 from lars_sweep.train.stream import Stream, micro_batches
 from lars_sweep.train.world import World
 
@@ -51,6 +57,34 @@ def test_every_sample_once_per_epoch_on_any_shape(
         part = visited[epoch * samples : (epoch + 1) * samples]
         np.testing.assert_array_equal(part, epoch_order(7, epoch, samples))
         np.testing.assert_array_equal(np.sort(part), np.arange(samples))
+
+
+def test_batches_do_not_depend_on_how_many_are_prepared_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor on where they start, on the augmentation, or on how steps are cut."""
+    trial = tiny_trial(steps=12)
+    device = torch.device("cpu")
+    loaded = LoadedDataset.load(trial.dataset, None, device)
+    parts = Parts.of(trial, loaded)
+    preparation = Preparation(trial, loaded.dataset, 8, Numerics(trial, device, torch.float32))
+
+    def steps(start: int, most_samples: int) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
+        batches = Batches(trial, parts.source, parts.training, preparation, World())
+        return [
+            (b.micro_batch.first_sample, b.images, b.labels)
+            for step in range(start, trial.steps)
+            for b in batches.of_step(step, most_samples)
+        ]
+
+    whole, late, cut = steps(0, 42), steps(5, 42), steps(0, 12)
+    monkeypatch.setattr(batches_module, "_BLOCK_VALUES", 1)
+    for together, start, most in ((whole, 0, 42), (late, 5, 42), (cut, 0, 12)):
+        alone = steps(start, most)
+        assert [first for first, *_ in together] == [first for first, *_ in alone]
+        for a, b in zip(together, alone, strict=True):
+            torch.testing.assert_close(a[1:], b[1:], rtol=0, atol=0)
+    torch.testing.assert_close(whole[5:], late, rtol=0, atol=0)
 
 
 def test_ahead_gives_products_in_order_and_errors_where_they_arose() -> None:
