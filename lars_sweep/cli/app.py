@@ -46,4 +46,4 @@ for command in (
     report, train, doctor,
 ):  # fmt: skip
     app.command()(command)
-app.add_typer(data, name="data", help="Look at, fetch and pack data sets.")
+app.add_typer(data, name="data", help="Look at, fetch, pack and verify data sets.")

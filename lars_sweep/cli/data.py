@@ -1,4 +1,4 @@
-"""``lars-sweep data``: look at, fetch and pack data sets."""
+"""``lars-sweep data``: look at, fetch, pack and verify data sets."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +67,19 @@ def pack(
     with _bars() as progress:
         info = pack_dataset(source, out, mode, side=side, quality=quality, progress=progress)
     say(f"{out}: {info.train_samples:,} + {info.test_samples:,} images, id {info.content_id}")
+
+
+@app.command()
+def verify(
+    pack: Annotated[Path, typer.Argument(metavar="PACK", help="Folder that data pack wrote.")],
+) -> None:
+    """Read all of a pack and compare every image with its sha256."""
+    from lars_sweep.cli.talk import say
+    from lars_sweep.data.pack import verify_pack
+
+    with _bars() as progress:
+        images = verify_pack(pack, progress=progress)
+    say(f"{pack}: {images:,} images are what was packed")
 
 
 @contextmanager

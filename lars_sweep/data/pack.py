@@ -136,12 +136,17 @@ def pack_meta(directory: Path) -> dict[str, Any]:
     return meta
 
 
-def verify_pack(directory: Path, *, progress: Progress | None = None) -> None:
-    """Read all of a pack and compare every image with its sha256.
+def verify_pack(directory: Path, *, progress: Progress | None = None) -> int:
+    """Read all of a pack and compare every image with its sha256; how many there are.
 
     Raises:
-        DataError: names the first image that differs.
+        DataError: names the first image that differs; or this is no finished pack.
     """
+    if not is_pack(directory):
+        raise DataError(
+            f"{directory}: no pack is here (no {PLAN_NAME}); name a folder that "
+            "lars-sweep data pack wrote"
+        )
     index, reader = open_pack(directory)
     sums = index.table["sha256"].combine_chunks()
 
@@ -157,6 +162,7 @@ def verify_pack(directory: Path, *, progress: Progress | None = None) -> None:
             )
         if progress is not None and (row + 1 == total or row % 1024 == 0):
             progress("checking images", row + 1, total)
+    return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Generalisation gap (the paper's Figure 1): is it larger at large batch, or shown to be equal?
+"""Generalization gap (the paper's Figure 1): is it larger at large batch, or shown to be equal?
 
 ``gap = test_loss - train_loss``, both in eval mode on the same weights, the train loss over a fixed
 subset without augmentation. One run per batch that "shows no significant difference" is

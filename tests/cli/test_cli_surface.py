@@ -38,6 +38,7 @@ SURFACE = {
     "data show": "NAME --data-dir --json",
     "data get": "NAME --directory",
     "data pack": "SOURCE OUT --mode --side --quality",
+    "data verify": "PACK",
 }
 """Command → its arguments and options; a knob of the science belongs in the sweep file."""
 

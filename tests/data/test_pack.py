@@ -136,6 +136,22 @@ def test_a_flipped_bit_is_found_by_verify(make_tree: MakeTree, tmp_path: Path) -
     shard.write_bytes(content)
     with pytest.raises(DataError, match=r"n03_1\.JPEG: sha256 differs"):
         verify_pack(out)
+    with pytest.raises(DataError, match=r"no pack is here \(no pack\.json\)"):
+        verify_pack(tmp_path)
+
+
+def test_verify_as_a_command(make_tree: MakeTree, tmp_path: Path) -> None:
+    out, shard = damaged_pack(make_tree, tmp_path)
+    command = [sys.executable, "-m", "lars_sweep", "data", "verify", str(out)]
+    sound = subprocess.run(command, capture_output=True, text=True)
+    assert (sound.returncode, sound.stdout) == (0, "")
+    assert f"{out}: 18 images are what was packed\n" in sound.stderr
+    content = bytearray(shard.read_bytes())
+    content[-300] ^= 1
+    shard.write_bytes(content)
+    damaged = subprocess.run(command, capture_output=True, text=True)
+    assert (damaged.returncode, damaged.stdout) == (1, "")
+    assert "sha256 differs from the index" in damaged.stderr.replace("\n", " ")
 
 
 def test_a_damaged_index_is_named(make_tree: MakeTree, tmp_path: Path) -> None:

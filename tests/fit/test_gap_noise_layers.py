@@ -1,4 +1,4 @@
-"""Generalisation gap, noise scale and layer norms."""
+"""Generalization gap, noise scale and layer norms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the generalisation gap grows with the batch."""
+"""Whether the generalization gap grows with the batch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def gap_section(evidence: Evidence) -> Section:
     frame = _frame(shown)
     split = next((told.bands_split for p in shown if (told := p.members[0].found)), "test")
     drawing = Drawing(
-        name="generalisation-gap",
+        name="generalization-gap",
         alt=f"Loss on {split} minus train loss against epochs done, one band per global batch.",
         caption=f"Lines: mean over seeds of loss on {split} minus loss on a fixed training subset, "
         "both in evaluation mode on the same weights, at the chosen LR; bands: 95 % interval of "
@@ -44,7 +44,7 @@ def gap_section(evidence: Evidence) -> Section:
     known = [p for p in found if p.members[0].found is not None]
     return Section(
         kind="gap",
-        title="Generalisation gap",
+        title="Generalization gap",
         verdict=_verdict(found),
         drawings=(drawing,) if shown else (),
         tables=(_table(known),) if known else (),
@@ -109,7 +109,7 @@ def _draw(
 
 
 def _verdict(found: Sequence[Panel[GapFinding]]) -> Verdict:
-    cannot = "the data cannot say whether the generalisation gap grows with the batch"
+    cannot = "the data cannot say whether the generalization gap grows with the batch"
     known = [(p, told) for p in found if (told := p.members[0].found) is not None]
     known = [(panel, told) for panel, told in known if told.comparisons]
     if not known:
