@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,12 @@ import pandas as pd
 from lars_sweep.fit.analysis.critical import CriticalFinding
 from lars_sweep.fit.analysis.curves_in_steps import StepsFinding
 from lars_sweep.fit.answers import Answer, Kind
-from lars_sweep.fit.critical_batch import CriticalBatch, StepsToTarget, steps_to_target
+from lars_sweep.fit.critical_batch import (
+    CriticalBatch,
+    LocalRegime,
+    StepsToTarget,
+    steps_to_target,
+)
 from lars_sweep.fit.forms import LogSteps
 from lars_sweep.fit.steps import StepsFit
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
@@ -215,6 +221,7 @@ def _notes(known: Sequence[tuple[Panel[CriticalFinding], CriticalFinding | None]
             continue
         parts = [f"target {told.target.value:.2f}{NBSP}% ({told.target.source})"]
         if isinstance(told.fit, CriticalBatch):
+            parts += _scaling(told.fit.regimes)
             parts.append(f"exponent {answer_words(told.fit.alpha, _two)}")
             parts.append(_words("McCandlish's critical batch", told.fit.mccandlish))
             parts.append(_words("20 % above perfect scaling at batch", told.fit.overhead))
@@ -231,6 +238,17 @@ def _notes(known: Sequence[tuple[Panel[CriticalFinding], CriticalFinding | None]
     return notes
 
 
+def _scaling(regimes: Sequence[LocalRegime]) -> list[str]:
+    """As in ``scaling is perfect from batch 64 to 512, diminishing to 4,096``."""
+    spans = [(regime, list(steps)) for regime, steps in groupby(regimes, lambda one: one.regime)]
+    if not spans:
+        return []
+    words = [f"{regime} to {batch_label(int(steps[-1].high_batch))}" for regime, steps in spans]
+    first, *others = words
+    start = f"from batch {batch_label(int(regimes[0].low_batch))} to"
+    return ["scaling is " + ", ".join([first.replace("to", start, 1), *others])]
+
+
 def _words(name: str, answer: Answer) -> str:
     return f"{name} {answer_words(answer, _batch)}"
 
@@ -243,6 +261,13 @@ def _hours(value: float) -> str:
     return lr_label(value)
 
 
+def _slope_cells(step: LocalRegime | None) -> tuple[str, str]:
+    if step is None:
+        return "–", "–"
+    low, high = step.interval.low, step.interval.high
+    return f"{step.slope:.2f} ({low:.2f} – {high:.2f})", step.regime
+
+
 def _table(
     drawn: Sequence[Panel[CriticalFinding]], points_of: Mapping[int, StepsToTarget]
 ) -> Table:
@@ -251,16 +276,20 @@ def _table(
         told = panel.members[0].found
         if told is None:
             continue
-        half = told.fit.half if isinstance(told.fit, CriticalBatch) else None
+        fit = told.fit if isinstance(told.fit, CriticalBatch) else None
+        half = None if fit is None else fit.half
+        since = {} if fit is None else {one.high_batch: one for one in fit.regimes}
         points = points_of[panel.number]
         for batch, steps, se, censored in zip(
             points.batch, points.steps, points.log_se, points.censored, strict=True
         ):
             low, high = (steps * np.exp(sign * 1.959964 * se) for sign in (-1, 1))
+            step = since.get(float(batch))
             rows.append(
                 (
                     panel.title, f"{told.target.value:.2f}", batch_label(batch),
                     f"> {steps:,.0f}" if censored else f"{steps:,.0f} ({low:,.0f} – {high:,.0f})",
+                    *_slope_cells(step),
                     "–" if half is None else answer_cell(half, _batch),
                 )
             )  # fmt: skip
@@ -268,6 +297,10 @@ def _table(
                 {
                     "setting": panel.title, "target": told.target.value, "global_batch": batch,
                     "steps": steps, "log_se": se, "censored": bool(censored),
+                    "slope": None if step is None else step.slope,
+                    "slope_95_low": None if step is None else step.interval.low,
+                    "slope_95_high": None if step is None else step.interval.high,
+                    "scaling": None if step is None else step.regime,
                     "B_half": None if half is None else half.value,
                     "B_half_kind": None if half is None else half.kind.value,
                 }
@@ -275,9 +308,11 @@ def _table(
     return Table(
         name="steps-to-target-points",
         caption="Steps to the target per batch with their 95 % interval (>: not reached in that "
-        "many), and B½ of the fit through them.",
-        head=("Stratum", "Target %", "Batch", "Steps", "B½"),
-        numeric=(False, *[True] * 4),
+        "many), the slope of log steps over log batch since the batch before, and B½ of the fit "
+        "through them. Scaling: perfect below -0.9, maximal (more batch saves no steps) above "
+        "-0.1, diminishing between; undetermined where the slope's interval crosses a limit.",
+        head=("Stratum", "Target %", "Batch", "Steps", "Slope", "Scaling", "B½"),
+        numeric=(False, *[True] * 4, False, True),
         rows=tuple(rows),
         frame=pd.DataFrame(records),
     )
