@@ -67,6 +67,7 @@ Delta = Annotated[
     typer.Option(
         "--delta",
         min=1e-6,
+        max=100,
         help="Points below the plateau that are good.",
         show_default="the sweep's",
     ),
@@ -76,6 +77,7 @@ Sigma = Annotated[
     typer.Option(
         "--sigma",
         min=1e-6,
+        max=100,
         help="Standard deviation of one seed, points.",
         show_default="from seeds",
     ),

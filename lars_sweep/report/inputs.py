@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -20,12 +19,12 @@ from lars_sweep.errors import OutcomeError
 from lars_sweep.fit.rows import CONDITIONS, MINIMUM_COLUMNS, Rows
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.outcomes.tables import arrow_schema
+from lars_sweep.report.checks import check_outcomes, repeated, without_result
 from lars_sweep.report.published import LABEL, paper_files, paper_table
 from lars_sweep.rundir.layout import RunDir, open_run
 
 logger = logging.getLogger(__name__)
 
-STATUSES = ("ok", "diverged", "pruned", "failed")
 LAYER_COLUMNS = (
     "step", "layer", "weight_norm", "gradient_norm", "effective_lr", "update_ratio",
 )  # fmt: skip
@@ -81,7 +80,50 @@ def read_source(path: Path) -> Source:
         return _of_run(open_run(path))
     table = _read_file(path)
     check_outcomes(table, path)
-    return _of_file(path.stem, _unique(table, path), {"File": path.name}, fixture="")
+    table, told = _counted(_unique(table, path), path)
+    return _of_file(path.stem, table, {"File": path.name} | told, fixture="")
+
+
+def _counted(table: pa.Table, path: Path) -> tuple[pa.Table, dict[str, object]]:
+    """The table without columns that say nothing, runs without a result as failed.
+
+    Returns:
+        It, and what a reader must know of it: name → number of rows, in words.
+    """
+    empty = [
+        name
+        for name in table.column_names
+        if name not in MINIMUM_COLUMNS and table[name].null_count == table.num_rows
+    ]
+    table = table.drop_columns(empty)
+    told: dict[str, object] = {}
+    none = without_result(table)
+    if none.any():
+        told["Rows without accuracy"] = f"{none.sum():,}, counted as failed"
+        logger.warning(
+            "%s: rows that ended ok without an accuracy, the first one row %d, count as failed: "
+            "%d; give their accuracy, or the status that they ended with",
+            path, np.argmax(none) + 1, none.sum(),
+        )  # fmt: skip
+        status = (
+            table["status"].to_pylist() if "status" in table.column_names else ["ok"] * len(none)
+        )
+        values = pa.array(np.where(none, "failed", np.array(status, dtype=object)).tolist())
+        at = table.schema.get_field_index("status")
+        table = (
+            table.append_column("status", values)
+            if at < 0
+            else table.set_column(at, "status", values)
+        )
+    again = 0 if "trial_id" in table.column_names else repeated(table)
+    if again:
+        told["Rows that repeat another"] = f"{again:,}, counted as seeds of their own"
+        logger.warning(
+            "%s: rows that repeat another one in every column%s, and count as seeds of their own: "
+            "%d; leave them out if they are the same runs",
+            path, ", seed included" if "seed" in table.column_names else "", again,
+        )  # fmt: skip
+    return table, told
 
 
 def _of_file(
@@ -152,61 +194,6 @@ def _read_file(path: Path) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise OutcomeError(f"{path}: cannot be read as {path.suffix[1:]}: {reason}") from error
-
-
-_NUMBERS = ("global_batch", "epochs", "samples", "accuracy", "accuracy_val", "accuracy_tail",
-            "base_lr", "lr_peak", "seed", "warmup_epochs", "trust_coefficient")  # fmt: skip
-_LIKELY_SHARE = 0.2
-"""A best accuracy from here to 1 is taken for a share, below it for runs that learned nothing."""
-
-
-def check_outcomes(table: pa.Table, path: Path) -> None:
-    """Refuse a table that is none of outcomes, with everything that is wrong with it.
-
-    Raises:
-        OutcomeError: a missing column, a wrong type, no rows, an unknown status, a value that
-            cannot be (an accuracy that is a share instead of a percentage, a batch of 0).
-    """
-    names = table.column_names
-    missing = [name for name in MINIMUM_COLUMNS if name not in names]
-    if missing:
-        raise OutcomeError(
-            f"{path}: no column {', '.join(missing)}; got {', '.join(names) or 'no columns'}; a "
-            f"table of outcomes has at least {', '.join(MINIMUM_COLUMNS)} (and base_lr, optimizer, "
-            "seed, status where there are)"
-        )
-    if not table.num_rows:
-        raise OutcomeError(f"{path}: the table has no rows; a fit needs finished trials")
-    wrong = [_wrong(table, name) for name in _NUMBERS if name in names]
-    if "status" in names:
-        found = {str(value) for value in table["status"].unique().to_pylist()}
-        if found - set(STATUSES):
-            got = ", ".join(sorted(found - set(STATUSES)))
-            wrong.append(f"status: got {got}; allowed: {', '.join(STATUSES)}")
-    told = [text for text in wrong if text]
-    if told:
-        raise OutcomeError("\n".join(f"{path}: {text}" for text in told))
-
-
-def _wrong(table: pa.Table, name: str) -> str:
-    """What is wrong with a column of numbers, empty if nothing is."""
-    column = table[name]
-    if pa.types.is_null(column.type) and name not in ("global_batch", "epochs", "samples"):
-        return ""  # as in a CSV file of runs that were all pruned
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        return f"column {name}: got {column.type}; allowed: numbers"
-    if name in ("global_batch", "epochs", "samples"):
-        if column.null_count or pc.min(column).as_py() <= 0:
-            return f"column {name}: got a row that is empty, 0 or negative; allowed: above 0"
-    elif name == "accuracy":
-        most, least = pc.max(column).as_py(), pc.min(column).as_py()
-        if most is not None and (most > 100 or least < 0):
-            return f"column accuracy: got {least:g} to {most:g}; allowed: percent, 0 to 100"
-        if "status" in table.column_names:  # runs that diverged may all be at 0.1 %
-            most = pc.max(column.filter(pc.equal(table["status"], "ok"))).as_py()
-        if most is not None and _LIKELY_SHARE <= most <= 1:
-            return f"column accuracy: got at most {most:g}; allowed: percent; multiply it by 100"
-    return ""
 
 
 def _unique(table: pa.Table, path: Path) -> pa.Table:

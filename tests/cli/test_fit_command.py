@@ -158,6 +158,8 @@ def test_a_run_directory_brings_its_delta(cli: Here, tmp_path: Path) -> None:
         (("--kind", "lr"), "error: --kind: got lr; allowed: lr-interval, epochs,"),
         (("--delta", "0"), "Invalid value for '--delta'"),
         (("--target", "101"), "Invalid value for '--target'"),
+        (("--sigma", "inf"), "Invalid value for '--sigma'"),
+        (("--delta", "inf"), "Invalid value for '--delta'"),
     ],
 )
 def test_wrong_options(cli: Here, tmp_path: Path, arguments: tuple[str, str], message: str) -> None:
@@ -171,6 +173,21 @@ def test_a_table_without_accuracy(cli: Here, tmp_path: Path) -> None:
     assert done.status == 1
     assert "no column epochs, samples, accuracy; got model, global_batch" in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("command", ["fit", "report"])
+def test_wrong_values_are_told_at_once(cli: Here, tmp_path: Path, command: str) -> None:
+    text = FEW.replace(",0.2,", ",0,").replace("10,50000,0.1,1", "inf,50000,0.1,0.5")
+    path = write(tmp_path, text)
+    done = cli(command, path, *(["--out", tmp_path / "out"] if command == "report" else []))
+    assert (done.status, done.out) == (1, "")
+    rest = "a finite number above 0; mend these rows or leave them out\n"
+    assert done.err.removeprefix("reading and fitting\n") == (
+        f"error: {path}: column epochs: got inf in row 2; allowed: {rest}"
+        f"{path}: column base_lr: got 0 in row 3; allowed: {rest}"
+        f"{path}: column seed: got 0.5 in row 2; allowed: whole numbers\n"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_report_of_a_file_carries_fits_and_tables(cli: Here, tmp_path: Path) -> None:

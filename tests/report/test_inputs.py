@@ -56,37 +56,6 @@ def changed(name: str, values: list[object]) -> pa.Table:
     return TABLE.set_column(TABLE.column_names.index(name), name, pa.array(values))
 
 
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        (without("samples", "epochs"), "no column epochs, samples; got model, global_batch"),
-        (TABLE.slice(0, 0), "the table has no rows"),
-        (changed("accuracy", ["a", "b", "c", "d"]), "column accuracy: got string; allowed: num"),
-        (changed("accuracy", [0.7, 0.6, 0.5, 0.4]), "got at most 0.7; allowed: percent; multiply"),
-        (changed("accuracy", [70.0, 101.0, 1.0, 2.0]), "got 1 to 101; allowed: percent"),
-        (changed("global_batch", [256, 0, 1, 1]), "column global_batch: .* allowed: above 0"),
-        (changed("epochs", [10, None, 1, 1]), "column epochs: got a row that is empty"),
-        (changed("status", ["ok", "done", "ok", "ok"]), "status: got done; allowed: ok, diverged"),
-    ],
-)
-def test_what_is_no_table_of_outcomes_is_refused(
-    tmp_path: Path, table: pa.Table, message: str
-) -> None:
-    path = write(tmp_path / "bad.parquet", table)
-    with pytest.raises(OutcomeError, match=message) as refused:
-        read_source(path)
-    assert str(path) in str(refused.value)
-
-
-def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
-    table = changed("status", ["ok", "done", "ok", "ok"])
-    index = table.column_names.index("accuracy")
-    table = table.set_column(index, "accuracy", pa.array(["a"] * 4))
-    with pytest.raises(OutcomeError) as refused:
-        read_source(write(tmp_path / "bad.parquet", table))
-    assert len(str(refused.value).splitlines()) == 2
-
-
 def test_files_that_cannot_be_outcomes(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("no table")
@@ -111,6 +80,30 @@ def test_a_trial_counts_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     both = pooled([source, again])
     assert both.outcomes["trial_id"].to_pylist() == ["a", "b", "c"]
     assert both.label == "twice + again"
+
+
+def test_runs_without_an_accuracy_do_not_pass_as_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for table in (changed("accuracy", [70.5, float("nan"), None, 69.0]), TABLE.slice(0, 3)):
+        plain = table.drop_columns(["status"]) if table.num_rows == 3 else table
+        source = read_source(write(tmp_path / "mine.parquet", plain))
+        at = 1 if plain is table else 2
+        assert source.outcomes["status"].to_pylist()[at] == "failed"
+        assert source.provenance["Rows without accuracy"] == "1, counted as failed"
+        assert f"the first one row {at + 1}, count as failed: 1; give their" in caplog.text
+    assert "Rows without accuracy" not in read_source(write(tmp_path / "all.csv")).provenance
+
+
+def test_rows_that_repeat_another_are_told_and_stay(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = read_source(write(tmp_path / "twice.csv", pa.concat_tables([TABLE, TABLE])))
+    assert source.outcomes.num_rows == 8
+    assert source.provenance["Rows that repeat another"] == "4, counted as seeds of their own"
+    assert "every column, seed included, and count as seeds of their own: 4; leave" in caplog.text
+    seeds = changed("seed", [0, 0, 1, 1])  # the accuracies differ
+    assert set(read_source(write(tmp_path / "once.csv", seeds)).provenance) == {"File"}
 
 
 def test_labels_tell_inputs_apart(tmp_path: Path) -> None:
