@@ -108,7 +108,7 @@ def _mix32(x: Tensor) -> Tensor:
     return x
 
 
-def _kept(key: int, first: int, n: int, units: int, threshold: int) -> NDArray[np.bool_]:
+def _kept(key: int, first: int, n: int, units: int, threshold: int) -> NDArray[np.uint8]:
     """(n, units) the same mask in numpy: unsigned integers and short calls, in a third of the time.
 
     Args:
@@ -122,8 +122,8 @@ def _kept(key: int, first: int, n: int, units: int, threshold: int) -> NDArray[n
     words = rows[:, None] ^ _unit_words(units)
     # The last shift leaves the upper half alone, which alone counts where p = 1/2.
     _mix_words(words, last=threshold % 2**16 > 0)
-    kept: NDArray[np.bool_] = words.view(np.int32) >= threshold
-    return kept
+    # Torch turns bytes into floats three times as fast as booleans.
+    return (words.view(np.int32) >= threshold).view(np.uint8)
 
 
 @lru_cache(maxsize=16)
