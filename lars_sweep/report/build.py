@@ -18,7 +18,7 @@ from lars_sweep.report.against import compare_with_paper
 from lars_sweep.report.analyses import analyse_inputs
 from lars_sweep.report.evidence import Evidence
 from lars_sweep.report.exports import export_files
-from lars_sweep.report.inputs import Source, completed, to_rows
+from lars_sweep.report.inputs import Source, completed, fixture_of, to_rows
 from lars_sweep.report.kinds import asked_kinds
 from lars_sweep.report.kinds.against import against_section
 from lars_sweep.report.labels import protocol_label
@@ -112,7 +112,7 @@ def build_report(
     evidence = Evidence(
         observations=observations,
         analyses={source.label if several else "": analysis for source, analysis in analysed},
-        fixture="; ".join(sorted({source.fixture for source in sources} - {""})),
+        fixture=fixture_of(sources),
     )
     asked = asked_kinds(kinds)
     rows = sum(source.outcomes.num_rows for source in sources)

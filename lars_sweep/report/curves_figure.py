@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from lars_sweep.report import canvas
 from lars_sweep.report.canvas import Shape
 from lars_sweep.report.evidence import Evidence
-from lars_sweep.report.labels import choice_split, figure_footer, panel_labels
+from lars_sweep.report.labels import chosen_on, figure_footer, panel_labels
 from lars_sweep.report.marks import batch_legend, batch_style, draw_over_time
 from lars_sweep.report.observations import SETTING, STRATUM, Observations
 
@@ -44,7 +44,7 @@ def draw_curves(evidence: Evidence, shape: Shape) -> Figure:
     for key, slot in grid.slots.items():
         mine = curves[curves["panel"] == key // 2]
         y, label = (
-            ("accuracy", f"top-1 on {choice_split(observations)} (%)")
+            ("accuracy", f"top-1 {chosen_on(observations)} (%)")
             if key % 2
             else ("train_loss", "train loss (nats)")
         )

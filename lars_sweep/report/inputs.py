@@ -16,10 +16,13 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from lars_sweep.errors import OutcomeError
+from lars_sweep.fit.analysis.groups import choice_metric
 from lars_sweep.fit.rows import CONDITIONS, MINIMUM_COLUMNS, Rows
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.outcomes.tables import arrow_schema
 from lars_sweep.report.checks import check_outcomes, repeated, without_result
+from lars_sweep.report.labels import listed
+from lars_sweep.report.observations import GIVEN
 from lars_sweep.report.published import LABEL, paper_files, paper_table
 from lars_sweep.rundir.layout import RunDir, open_run
 
@@ -216,6 +219,16 @@ def _repeats(ids: list[object]) -> np.ndarray:
     return np.array(found, dtype=bool)
 
 
+def fixture_of(sources: Sequence[Source]) -> str:
+    """What to print of all inputs: each fixture with the labels it holds for, unless for all."""
+    told = sorted({source.fixture for source in sources} - {""})
+    labels = {text: [s.label for s in sources if s.fixture == text] for text in told}
+    return "; ".join(
+        text if len(mine) == len(sources) else f"{text}: {listed(mine)}"
+        for text, mine in labels.items()
+    )
+
+
 def pooled(sources: Sequence[Source], delta: float | None = None) -> Source:
     """All inputs as one; a trial that two of them hold counts once.
 
@@ -243,7 +256,7 @@ def pooled(sources: Sequence[Source], delta: float | None = None) -> Source:
         provenance={source.label: dict(source.provenance) for source in sources},
         delta=next(iter(deltas), None),
         paired=all(source.paired for source in sources),
-        fixture="; ".join(sorted({source.fixture for source in sources} - {""})),
+        fixture=fixture_of(sources),
     )
 
 
@@ -304,7 +317,7 @@ def completed(source: Source) -> pa.Table:
         "status": ["ok"] * rows,
         "optimizer": ["unknown"] * rows,
         "dataset": ["unknown"] * rows,
-        "split": ["paper"] * rows,
+        "split": ["held_out" if choice_metric(to_rows(table)) == "accuracy_val" else GIVEN] * rows,
         "seed": _numbered([(stratum, lr) for stratum, lr in zip(strata, lrs, strict=True)]),
         "attempts": [1] * rows,
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from lars_sweep.report.observations import Observations
+from lars_sweep.report.observations import GIVEN, Observations
 
 NBSP = "\N{NO-BREAK SPACE}"
 OPTIMIZERS = {"lars": "LARS", "sgd": "SGD", "lamb": "LAMB", "adamw": "AdamW"}
@@ -92,12 +92,36 @@ def figure_footer(observations: Observations, fixture: str) -> str:
 
 def protocol_label(observations: Observations) -> str:
     """The protocol with what it means (PROTOCOL.md 1)."""
-    return {
-        "held_out": "protocol held_out: LR chosen on val, accuracy reported on test",
-        "paper": "protocol paper: LR chosen and accuracy reported on the same test set",
-    }.get(observations.protocol, "mixed protocols: held_out chooses on val, paper on test")
+    if observations.protocol in _PROTOCOLS:
+        return _PROTOCOLS[observations.protocol]
+    splits = sorted(observations.strata["split"].unique())
+    return f"mixed protocols: {listed(_CHOICES.get(split, split) for split in splits)}"
 
 
-def choice_split(observations: Observations) -> str:
-    """The split that choices look at."""
-    return {"held_out": "val", "paper": "test"}.get(observations.protocol, "val or test")
+_PROTOCOLS = {
+    "held_out": "protocol held_out: LR chosen on val, accuracy reported on test",
+    "paper": "protocol paper: LR chosen and accuracy reported on the same test set",
+    GIVEN: "accuracy as given: the table does not say on which split, nor on which LRs were chosen",
+}
+_CHOICES = {
+    "held_out": "held_out chooses on val",
+    "paper": "paper on test",
+    GIVEN: "a table without split by its accuracy as given",
+}
+
+
+def chosen_on(observations: Observations) -> str:
+    """The split that choices look at: ``on val``; ``as given`` where a table does not say."""
+    known = {"held_out": "on val", "paper": "on test", GIVEN: "as given"}
+    return known.get(observations.protocol, "by which LRs are chosen")
+
+
+def reported_on(observations: Observations) -> str:
+    """The split of the reported accuracy: ``on test``; ``as given`` where a table does not say."""
+    splits = set(observations.strata["split"])
+    return "as given" if splits == {GIVEN} else "as reported" if GIVEN in splits else "on test"
+
+
+def reported_head(observations: Observations) -> str:
+    """Its column in a table."""
+    return "Test %" if reported_on(observations) == "on test" else "Accuracy %"

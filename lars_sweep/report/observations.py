@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 
 from lars_sweep.errors import OutcomeError
 
+GIVEN = "given"
+"""Split of the rows of a table that does not say on which data its accuracy was measured."""
 RUN = "run"
 """Column that tells the rows of several runs apart; absent where there is one."""
 STRATUM = (RUN, "sweep", "stratum")
@@ -60,7 +62,7 @@ class Observations:
     searched: tuple[str, ...]
     """Columns searched besides the base LR and what is proportional to it."""
     protocol: str
-    """``held_out``, ``paper`` or ``mixed``."""
+    """``held_out``, ``paper``, `GIVEN` or ``mixed``."""
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -165,7 +167,8 @@ def _panel_order(rows: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
 def _trials(counted: pd.DataFrame, search: Sequence[str]) -> pd.DataFrame:
     pruned, diverged = counted["status"] == "pruned", counted["status"] == "diverged"
     report = counted["accuracy_tail"].fillna(counted["accuracy"]).astype(float)
-    choice = counted["accuracy_val"].where(counted["split"] != "paper", report).astype(float)
+    val = counted["accuracy_val"].astype(float)
+    choice = val.where(~counted["split"].isin(("paper", GIVEN)), report)
     chance = counted["accuracy"].astype(float)
     trials = counted.assign(
         choice_accuracy=choice.where(~diverged, chance).where(~pruned),

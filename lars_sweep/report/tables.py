@@ -12,6 +12,8 @@ from lars_sweep.report.labels import (
     field_label,
     lr_label,
     panel_labels,
+    reported_head,
+    reported_on,
     spread_label,
 )
 from lars_sweep.report.observations import PANEL_BASE, STRATUM, Observations, rows_of
@@ -69,8 +71,16 @@ def chosen_table(observations: Observations) -> Table:
         name="chosen",
         caption="The chosen LR of each stratum; whether no finished LR lies beyond it on one side; "
         "mean ± standard deviation, over its n seeds, of the accuracy that it was chosen by and of "
-        "that on test. A diverged seed counts as chance.",
-        head=("Stratum", "Batch", "Chosen LR", "At edge", "n", f"{split} %", "Test %"),
+        f"that {reported_on(observations)}. A diverged seed counts as chance.",
+        head=(
+            "Stratum",
+            "Batch",
+            "Chosen LR",
+            "At edge",
+            "n",
+            f"{split} %",
+            reported_head(observations),
+        ),
         numeric=(False, True, True, False, True, True, True),
         rows=tuple(
             (

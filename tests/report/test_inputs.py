@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,21 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from synthetic_outcomes import source as file_source
 
 from lars_sweep.errors import OutcomeError, RunError
 from lars_sweep.outcomes.tables import arrow_schema
 from lars_sweep.report import inputs
-from lars_sweep.report.inputs import completed, pooled, read_source, read_sources, to_rows
+from lars_sweep.report.inputs import (
+    completed,
+    fixture_of,
+    pooled,
+    read_source,
+    read_sources,
+    to_rows,
+)
+from lars_sweep.report.labels import chosen_on, protocol_label, reported_on
+from lars_sweep.report.observations import GIVEN, observe
 
 TABLE = pa.table(
     {
@@ -131,6 +142,26 @@ def test_a_table_from_elsewhere_is_completed_for_the_figures(tmp_path: Path) -> 
         "model=net global_batch=256 epochs=10 samples=50000",
         "model=net global_batch=1024 epochs=10 samples=50000",
     ]
+
+
+def test_a_table_that_names_no_split_gets_none_of_the_protocols() -> None:
+    assert set(completed(file_source(TABLE))["split"].to_pylist()) == {GIVEN}
+    val = TABLE.append_column("accuracy_val", pa.array([70.0, 70.0, None, 69.0]))
+    assert set(completed(file_source(val))["split"].to_pylist()) == {"held_out"}
+    observations = observe(completed(file_source(TABLE)), arrow_schema("curves").empty_table())
+    assert protocol_label(observations).startswith("accuracy as given: the table does not say")
+    assert chosen_on(observations) == reported_on(observations) == "as given"
+    assert observations.strata["choice_mean"].tolist() == [69.0, 70.375]
+
+
+def test_a_fixture_names_the_inputs_that_it_holds_for() -> None:
+    measured = file_source(TABLE)
+    made = dataclasses.replace(measured, label="made", fixture="SIMULATED")
+    again = dataclasses.replace(made, label="again")
+    assert fixture_of([made, again]) == "SIMULATED"
+    assert fixture_of([measured, made, again]) == "SIMULATED: made and again"
+    assert pooled([measured, made]).fixture == "SIMULATED: made"
+    assert fixture_of([measured]) == ""
 
 
 def test_many_layer_rows_are_thinned_by_evaluation_point(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
-from synthetic_outcomes import as_table, layer_rows, report_of, sweep, tables
+from synthetic_outcomes import as_table, layer_rows, report_of, source, sweep, tables
+
+from lars_sweep.fit.analysis import FitOptions
+from lars_sweep.report import build_report
+from lars_sweep.report.analyses import analyse_source
 
 # Sits in the page under test and tells its parent what it saw.
 PROBE = """<script>addEventListener("load", () => parent.postMessage({
@@ -153,6 +158,18 @@ def test_page_tells_the_protocol_and_where_it_comes_from(page: str) -> None:
     assert "held_out: LR chosen on val, accuracy reported on test" in page
     for fact in ("7f3a", "torch 2.13.0+cpu", "2 × cpu", "0123abc", "2026-11-20 08:00:00 UTC"):
         assert fact in page
+
+
+def test_a_simulated_run_beside_measured_rows_is_named(tmp_path: Path) -> None:
+    rows, curves = tables(batches=(512, 2048), lrs=3, seeds=1)
+    file = rows.select(["model", "global_batch", "epochs", "samples", "accuracy", "base_lr"])
+    simulated = source(rows, curves, label="made", fixture="SIMULATED, nothing was trained")
+    measured = source(file.filter(pc.is_valid(file["accuracy"])), label="seen")
+    options = FitOptions(kinds=("lr-interval",))
+    both = [(one, analyse_source(one, options)) for one in (measured, simulated)]
+    page = build_report(both, tmp_path, kinds=["lr-interval"]).html.read_text()
+    assert '<p class="lead">SIMULATED, nothing was trained: made. ' in page
+    assert "a table without split by its accuracy as given" in page
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:

@@ -34,7 +34,15 @@ from lars_sweep.report.kinds.steps_marks import (
     seed_rows,
     to_frame,
 )  # fmt: skip
-from lars_sweep.report.labels import NBSP, batch_label, figure_footer, number, optimizer_label
+from lars_sweep.report.labels import (
+    NBSP,
+    batch_label,
+    figure_footer,
+    number,
+    optimizer_label,
+    reported_head,
+    reported_on,
+)
 from lars_sweep.report.marks import handle, seed_handle
 from lars_sweep.report.sections import Drawing, Section
 from lars_sweep.report.tables import Table
@@ -52,7 +60,7 @@ def batch_section(evidence: Evidence) -> Section:
     frame = _frame(evidence, shown)
     drawing = Drawing(
         name="accuracy-vs-batch",
-        alt="Accuracy on test against global batch at a tuned learning rate, one line per "
+        alt=f"Accuracy {reported_on(evidence.observations)} against global batch at a tuned learning rate, one line per "
         "optimizer.",
         caption=_caption(shown),
         draw=lambda shape: _draw(evidence, shown, frame, shape),
@@ -63,7 +71,7 @@ def batch_section(evidence: Evidence) -> Section:
         title="Accuracy and batch",
         verdict=_verdict(evidence, found),
         drawings=(drawing,) if shown else (),
-        tables=(_table(found),) if shown else (),
+        tables=(_table(evidence, found),) if shown else (),
     )
 
 
@@ -140,7 +148,7 @@ def _draw(
         slot.main.set_xlim(low, high * 2**0.6 if (mine["what"] == "fit").any() else high)
         seen = mine[mine["what"] != "fit"]["accuracy"]
         slot.main.set_ylim(canvas.accuracy_limits(float(seen.min()), float(seen.max())))
-        slot.main.set_ylabel("top-1 on test (%)")
+        slot.main.set_ylabel(f"top-1 {reported_on(evidence.observations)} (%)")
         _draw_baseline(slot.main, cells)
     return grid.figure
 
@@ -278,7 +286,7 @@ def _notes(evidence: Evidence, known: Sequence[Panel[BatchFinding]]) -> list[str
     return notes
 
 
-def _table(found: Sequence[Panel[BatchFinding]]) -> Table:
+def _table(evidence: Evidence, found: Sequence[Panel[BatchFinding]]) -> Table:
     rows, records = [], []
     for panel in found:
         entry = panel.members[0]
@@ -310,9 +318,16 @@ def _table(found: Sequence[Panel[BatchFinding]]) -> Table:
             )  # fmt: skip
     return Table(
         name="batch-accuracy",
-        caption="Accuracy on test at a well-chosen LR with the half-width of its 95 % interval, "
+        caption=f"Accuracy {reported_on(evidence.observations)} at a well-chosen LR with the half-width of its 95 % interval, "
         "and the points lost against the smallest batch at the same epochs with theirs.",
-        head=("Stratum", "Batch", "Epochs", "Steps", "Test %", "Loss, points"),
+        head=(
+            "Stratum",
+            "Batch",
+            "Epochs",
+            "Steps",
+            reported_head(evidence.observations),
+            "Loss, points",
+        ),
         numeric=(False, *[True] * 5),
         rows=tuple(rows),
         frame=pd.DataFrame(records),

@@ -23,7 +23,7 @@ from lars_sweep.report.kinds.steps_marks import (
     seed_rows,
     to_frame,
 )  # fmt: skip
-from lars_sweep.report.labels import NBSP, batch_label, number
+from lars_sweep.report.labels import NBSP, batch_label, number, reported_on
 from lars_sweep.report.sections import Drawing, Section
 from lars_sweep.report.tables import Table
 from lars_sweep.report.verdicts import Verdict
@@ -43,11 +43,12 @@ def epochs_section(evidence: Evidence) -> Section:
     over_epochs = frame[frame["what"] != "fit over steps"]
     over_steps = frame[(frame["what"] != "fit") & ~frame["what"].str.startswith("target")]
     drawings = []
+    reported = reported_on(evidence.observations)
     if several:
         drawings.append(
             Drawing(
                 name="accuracy-vs-epochs",
-                alt="Accuracy on test against training epochs at a tuned learning rate, one line "
+                alt=f"Accuracy {reported} against training epochs at a tuned learning rate, one line "
                 "per global batch; bars below show the epochs that each batch needs.",
                 caption=_CELLS + " The dashed level is the target, with the interval of its own "
                 "where it is an estimate. Bars below, a line per batch: 95 % interval of the "
@@ -60,7 +61,7 @@ def epochs_section(evidence: Evidence) -> Section:
         drawings.append(
             Drawing(
                 name="accuracy-vs-steps",
-                alt="Accuracy on test against optimizer steps, all batches and epochs of a network "
+                alt=f"Accuracy {reported} against optimizer steps, all batches and epochs of a network "
                 "on one curve.",
                 caption=_CELLS + " One colour per batch; one curve in optimizer steps is fitted "
                 "through all of them (average of the forms exp, hinge², power and exp in "

@@ -26,7 +26,7 @@ from lars_sweep.report.fitmarks import (
 )  # fmt: skip
 from lars_sweep.report.grid import panel_grid
 from lars_sweep.report.kinds.steps_marks import columns
-from lars_sweep.report.labels import batch_label, number
+from lars_sweep.report.labels import batch_label, number, reported_on
 from lars_sweep.report.marks import batch_legend, seed_handle
 
 FAR = 4.0
@@ -56,7 +56,7 @@ def draw_epochs(
             if axes is not None:
                 _epochs_axis(axes, epochs, ends)
         _draw_batches(slot.main, mine, evidence, "epochs")
-        _accuracy_axis(slot.main, mine)
+        _accuracy_axis(slot.main, mine, evidence)
         target = told.steps.target
         own = Interval(low=target.value - 1.96 * target.se, high=target.value + 1.96 * target.se)
         draw_level(slot.main, target.value, own if target.se else None, "target")
@@ -138,14 +138,14 @@ def draw_steps(
         if len(curve):
             x, y, bottom, top = columns(curve, "steps", "accuracy", "low", "high")
             draw_curve(axes, x, y, (bottom, top), (low, high), INK)
-        _accuracy_axis(axes, mine)
+        _accuracy_axis(axes, mine, evidence)
     return grid.figure
 
 
-def _accuracy_axis(axes: Axes, mine: pd.DataFrame) -> None:
+def _accuracy_axis(axes: Axes, mine: pd.DataFrame, evidence: Evidence) -> None:
     seen = mine[mine["what"].isin(["seed", "cell"])]["accuracy"]
     axes.set_ylim(canvas.accuracy_limits(float(seen.min()), float(seen.max())))
-    axes.set_ylabel("top-1 on test (%)")
+    axes.set_ylabel(f"top-1 {reported_on(evidence.observations)} (%)")
 
 
 def _legend(evidence: Evidence, frame: pd.DataFrame, *, answers: bool) -> list[Handle]:

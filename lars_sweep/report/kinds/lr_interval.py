@@ -14,7 +14,7 @@ from lars_sweep.fit.lr_interval import LrInterval
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
 from lars_sweep.report.kinds.lr_interval_figure import draw_lr, lr_frame
 from lars_sweep.report.kinds.lr_measures import answer_record, measures_table
-from lars_sweep.report.labels import NBSP, batch_label, choice_split, count, lr_label
+from lars_sweep.report.labels import NBSP, batch_label, chosen_on, count, lr_label
 from lars_sweep.report.sections import Drawing, Section
 from lars_sweep.report.tables import Table
 from lars_sweep.report.verdicts import Verdict
@@ -31,7 +31,7 @@ def lr_interval_section(evidence: Evidence) -> Section:
     frame = lr_frame(evidence, shown)
     drawing = Drawing(
         name="accuracy-vs-lr",
-        alt=f"Accuracy on {choice_split(evidence.observations)} against base learning rate, one "
+        alt=f"Accuracy {chosen_on(evidence.observations)} against base learning rate, one "
         "colour per global batch and one panel per optimizer; bars below show the good LRs, "
         "crosses the diverged ones.",
         caption=_caption(evidence, several, frame),

@@ -29,7 +29,7 @@ from lars_sweep.report.fitmarks import (
     good_lr_handles,
 )
 from lars_sweep.report.grid import panel_grid
-from lars_sweep.report.labels import batch_label, choice_split
+from lars_sweep.report.labels import batch_label, chosen_on
 from lars_sweep.report.marks import batch_legend, handle, seed_handle
 from lars_sweep.report.observations import rows_of
 
@@ -134,7 +134,7 @@ def draw_lr(
         canvas.lr_axis(slot.main, *tested, ticks=False)
         canvas.lr_axis(slot.strip, *tested)
         slot.main.set_ylim(bottom, top)
-        slot.main.set_ylabel(f"top-1 on {choice_split(evidence.observations)} (%)")
+        slot.main.set_ylabel(f"top-1 {chosen_on(evidence.observations)} (%)")
         slot.strip.set_xlabel(_axis_label(panel))
         deltas = [entry.found.interval.delta for entry in panel.members if entry.found]
         _draw_panel(slot.main, mine, batches, bottom, deltas[0] if deltas else 0.0)
