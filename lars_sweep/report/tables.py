@@ -66,21 +66,14 @@ def chosen_table(observations: Observations) -> Table:
     """One row per stratum: the chosen LR and the accuracy there."""
     strata = observations.strata
     labels = panel_labels(strata, observations.panel_fields)
+    reported = reported_head(observations)
     split = "Val" if observations.protocol == "held_out" else "Choice"
     return Table(
         name="chosen",
         caption="The chosen LR of each stratum; whether no finished LR lies beyond it on one side; "
         "mean ± standard deviation, over its n seeds, of the accuracy that it was chosen by and of "
         f"that {reported_on(observations)}. A diverged seed counts as chance.",
-        head=(
-            "Stratum",
-            "Batch",
-            "Chosen LR",
-            "At edge",
-            "n",
-            f"{split} %",
-            reported_head(observations),
-        ),
+        head=("Stratum", "Batch", "Chosen LR", "At edge", "n", f"{split} %", reported),
         numeric=(False, True, True, False, True, True, True),
         rows=tuple(
             (

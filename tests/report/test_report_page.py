@@ -108,8 +108,8 @@ def test_the_probe_sees_overflow_and_requests(tmp_path: Path) -> None:
 def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page
     assert "<script" not in page
-    for source in re.findall(r"(?:src|srcset)=\"([^\"]*)\"", page):
-        assert source.startswith("data:image/svg+xml;base64,")
+    for address in re.findall(r"(?:src|srcset)=\"([^\"]*)\"", page):
+        assert address.startswith("data:image/svg+xml;base64,")
     for link in re.findall(r"href=\"([^\"]*)\"", page):
         assert re.fullmatch(r"#[a-z-]+|[a-z-]+\.(csv|png|svg|pdf)", link)
 

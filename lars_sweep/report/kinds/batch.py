@@ -60,8 +60,8 @@ def batch_section(evidence: Evidence) -> Section:
     frame = _frame(evidence, shown)
     drawing = Drawing(
         name="accuracy-vs-batch",
-        alt=f"Accuracy {reported_on(evidence.observations)} against global batch at a tuned learning rate, one line per "
-        "optimizer.",
+        alt=f"Accuracy {reported_on(evidence.observations)} against global batch at a tuned "
+        "learning rate, one line per optimizer.",
         caption=_caption(shown),
         draw=lambda shape: _draw(evidence, shown, frame, shape),
         frame=frame.drop(columns="panel"),
@@ -316,18 +316,13 @@ def _table(evidence: Evidence, found: Sequence[Panel[BatchFinding]]) -> Table:
                     "loss_95_high": None if own is None else own.high,
                 }
             )  # fmt: skip
+    observations = evidence.observations
     return Table(
         name="batch-accuracy",
-        caption=f"Accuracy {reported_on(evidence.observations)} at a well-chosen LR with the half-width of its 95 % interval, "
-        "and the points lost against the smallest batch at the same epochs with theirs.",
-        head=(
-            "Stratum",
-            "Batch",
-            "Epochs",
-            "Steps",
-            reported_head(evidence.observations),
-            "Loss, points",
-        ),
+        caption=f"Accuracy {reported_on(observations)} at a well-chosen LR with the half-width of "
+        "its 95 % interval, and the points lost against the smallest batch at the same epochs with "
+        "theirs.",
+        head=("Stratum", "Batch", "Epochs", "Steps", reported_head(observations), "Loss, points"),
         numeric=(False, *[True] * 5),
         rows=tuple(rows),
         frame=pd.DataFrame(records),

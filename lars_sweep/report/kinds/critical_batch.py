@@ -29,6 +29,7 @@ from lars_sweep.report.verdicts import Verdict
 from lars_sweep.report.wording import answer_cell, answer_words, interval_words, sentence
 
 PANELS_TOLD = 3
+_OVERHEAD = "20 % more samples than the smallest batch tested are needed at batch"
 COLUMNS = ("panel", "title", "what", "batch", "devices", "steps", "hours", "low", "high")
 
 
@@ -46,12 +47,12 @@ def critical_batch_section(evidence: Evidence) -> Section:
             Drawing(
                 name="steps-to-target",
                 alt="Optimizer steps to the target accuracy against global batch, both on "
-                "logarithmic axes, with the line of perfect scaling.",
+                "logarithmic axes, with the lines of perfect scaling and of the small-batch law.",
                 caption="Markers: steps to the target at each batch with their 95 % interval; "
                 "hollow with an arrow: not reached in that many steps. Dashed: perfect scaling "
-                "from the smallest batch, steps halve as the batch doubles. The vertical line is "
-                "B½, where twice the steps of perfect scaling are needed, its 95 % interval "
-                "shaded.",
+                "from the smallest batch tested, steps halve as the batch doubles. Dotted: the "
+                "small-batch law of the fit, Smin (B½/B)^α. The vertical line is B½, where the fit "
+                "is at twice the steps of that law, its 95 % interval shaded.",
                 draw=lambda shape: draw_steps_to_target(evidence, drawn, steps, shape),
                 frame=steps.drop(columns="panel"),
             )
@@ -130,26 +131,33 @@ def _steps_rows(told: CriticalFinding, points: StepsToTarget) -> Iterator[dict[s
     fit = told.fit
     if not isinstance(fit, CriticalBatch):
         return
-    curve = _curve(points, fit, np.unique(np.concatenate([at, points.batch])))
+    at = np.unique(np.concatenate([at, points.batch]))
+    curve = _curves(points, fit, at)
     if curve is not None:
-        for batch, steps in zip(*curve, strict=True):
-            yield {"what": "fit", "batch": batch, "steps": steps}
+        for what, line in curve.items():
+            for batch, steps in zip(at, line, strict=True):
+                yield {"what": what, "batch": batch, "steps": steps}
     if fit.half.value is not None and fit.half.interval is not None:
         own = fit.half.interval
         yield {"what": "B_half", "batch": fit.half.value, "low": own.low, "high": own.high}
 
 
-def _curve(
+def _curves(
     points: StepsToTarget, fit: CriticalBatch, at: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """``Smin (1 + (B_half/B)**alpha)`` at batches (m,), Smin as the batches that reached say."""
+) -> dict[str, np.ndarray] | None:
+    """``Smin (1 + (B_half/B)**alpha)``, and its second term alone, at batches (m,).
+
+    Smin is what the batches that reached the target say.
+    """
     if fit.half.value is None or fit.alpha.value is None:
         return None
     theta = np.log([fit.half.value, fit.alpha.value])
     reached = ~points.censored
     rest = np.log(points.steps) - np.asarray(LogSteps().offset(theta, points.batch[:, None]))
     level = np.average(rest[reached], weights=1.0 / points.log_se[reached] ** 2)
-    return at, np.exp(level + np.asarray(LogSteps().offset(theta, at[:, None])))
+    law = level + fit.alpha.value * (theta[0] - np.log(at))
+    whole = level + np.asarray(LogSteps().offset(theta, at[:, None]))
+    return {"fit": np.exp(whole), "small-batch law": np.exp(law)}
 
 
 def _clock_rows(told: CriticalFinding) -> Iterator[dict[str, Any]]:
@@ -180,7 +188,7 @@ def _verdict(found: Sequence[Panel[CriticalFinding]]) -> Verdict:
         return Verdict(sentence("; ".join(words)), tuple(notes))
     halves = [t.fit.half for _, t in fitted if t and isinstance(t.fit, CriticalBatch)]
     bounded = [h.value for h in halves if h.kind is Kind.BOUNDED and h.value is not None]
-    text = f"B½, where twice the steps of perfect scaling are needed, is bounded in {len(bounded)} "
+    text = f"B½, at twice the steps of the small-batch law, is bounded in {len(bounded)} "
     text += f"of {count(len(found), 'setting')}"
     if bounded:
         text += f", between batch {_batch(min(bounded))} and {_batch(max(bounded))}"
@@ -201,7 +209,8 @@ def _half(fit: object) -> str:
     limits = interval_words(half.interval, _batch)
     if half.kind is Kind.BOUNDED:
         return (
-            f"twice the steps of perfect scaling are needed at batch {answer_words(half, _batch)}"
+            "twice the steps of the small-batch law are needed at batch "
+            f"{answer_words(half, _batch)}"
         )
     if half.kind in (Kind.CENSORED_HIGH, Kind.AT_LEAST):
         return f"bigger batches still pay: B½ lies {limits}"
@@ -224,7 +233,7 @@ def _notes(known: Sequence[tuple[Panel[CriticalFinding], CriticalFinding | None]
             parts += _scaling(told.fit.regimes)
             parts.append(f"exponent {answer_words(told.fit.alpha, _two)}")
             parts.append(_words("McCandlish's critical batch", told.fit.mccandlish))
-            parts.append(_words("20 % above perfect scaling at batch", told.fit.overhead))
+            parts.append(_words(_OVERHEAD, told.fit.overhead))
         if told.clock:
             fastest = told.clock[0]
             devices = count(fastest.devices, "device")

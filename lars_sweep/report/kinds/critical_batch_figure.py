@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,13 +22,14 @@ from lars_sweep.report.labels import count
 from lars_sweep.report.marks import handle
 
 DEVICE_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_LAW: dict[str, Any] = {"color": INK, "linestyle": ":", "linewidth": 1.4}
 DEVICE_MARKERS = ("o", "s", "D", "^", "v", "P")
 
 
 def draw_steps_to_target(
     evidence: Evidence, shown: Sequence[Panel[CriticalFinding]], frame: pd.DataFrame, shape: Shape
 ) -> Figure:
-    """Steps to the target per batch, the fit and the line of perfect scaling."""
+    """Steps to the target per batch, the fit, its small-batch law, the line of perfect scaling."""
     legend: list[Handle] = [handle("steps to the target", marker="o", color=INK)]
     if (frame["what"] == "not reached").any():
         legend.append(handle("not reached", marker="o", color=INK, hollow=True))
@@ -36,6 +38,7 @@ def draw_steps_to_target(
     )
     if (frame["what"] == "fit").any():
         legend.append(Line2D([], [], color=INK, linewidth=1.5, label="fit"))
+        legend.append(Line2D([], [], label="small-batch law", **_LAW))
     if (frame["what"] == "B_half").any():
         legend.append(Line2D([], [], color="#d55e00", linewidth=1.3, label="B½, 95 % shaded"))
     grid = panel_grid(
@@ -63,6 +66,9 @@ def _draw_steps(axes: Axes, mine: pd.DataFrame, color: str) -> None:
     if "perfect scaling" in by:
         x, y = columns(by["perfect scaling"], "batch", "steps")
         axes.plot(x, y, "--", color=MUTED, linewidth=1.1, zorder=1.5)
+    if "small-batch law" in by:
+        x, y = columns(by["small-batch law"], "batch", "steps")
+        axes.plot(x, y, zorder=1.6, **_LAW)
     if "fit" in by:
         x, y = columns(by["fit"], "batch", "steps")
         draw_curve(axes, x, y, None, (min(batches), max(batches)), color)

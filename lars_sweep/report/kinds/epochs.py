@@ -48,8 +48,8 @@ def epochs_section(evidence: Evidence) -> Section:
         drawings.append(
             Drawing(
                 name="accuracy-vs-epochs",
-                alt=f"Accuracy {reported} against training epochs at a tuned learning rate, one line "
-                "per global batch; bars below show the epochs that each batch needs.",
+                alt=f"Accuracy {reported} against training epochs at a tuned learning rate, one "
+                "line per global batch; bars below show the epochs that each batch needs.",
                 caption=_CELLS + " The dashed level is the target, with the interval of its own "
                 "where it is an estimate. Bars below, a line per batch: 95 % interval of the "
                 "epochs that reach it, a tick at the estimate, an arrow head where a limit lies "
@@ -61,8 +61,8 @@ def epochs_section(evidence: Evidence) -> Section:
         drawings.append(
             Drawing(
                 name="accuracy-vs-steps",
-                alt=f"Accuracy {reported} against optimizer steps, all batches and epochs of a network "
-                "on one curve.",
+                alt=f"Accuracy {reported} against optimizer steps, all batches and epochs of a "
+                "network on one curve.",
                 caption=_CELLS + " One colour per batch; one curve in optimizer steps is fitted "
                 "through all of them (average of the forms exp, hinge², power and exp in "
                 "S/(1 + Bc/B)), here drawn at the middle number of epochs.",

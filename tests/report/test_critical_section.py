@@ -1,0 +1,69 @@
+"""The critical batch on the page: its words, its lines, and that they mean the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from synthetic_outcomes import source
+
+from lars_sweep.fit.analysis import FitOptions
+from lars_sweep.outcomes.tables import arrow_schema
+from lars_sweep.report.analyses import analyse_source
+from lars_sweep.report.evidence import Evidence
+from lars_sweep.report.inputs import completed
+from lars_sweep.report.kinds.critical_batch import critical_batch_section
+from lars_sweep.report.observations import observe
+from lars_sweep.report.sections import Section
+
+
+@pytest.fixture(scope="module")
+def section() -> Section:
+    """Seven batches around Bc = 2048, five lengths and three seeds each."""
+    rng = np.random.default_rng(11)
+    rows = []
+    for batch in (2**k for k in range(8, 15)):
+        for share in (0.35, 0.6, 1.0, 1.7, 3.0):
+            epochs = round(624 * (batch + 2048) / 50_000 * share, 1)
+            steps = np.ceil(50_000 * epochs / batch) / (1 + 2048 / batch)
+            for seed in range(3):
+                accuracy = 90 - 40 * np.exp(-steps / 300) + 0.25 * rng.standard_normal()
+                rows.append(
+                    {
+                        "model": "net", "optimizer": "lars", "global_batch": batch,
+                        "epochs": epochs, "samples": 50_000, "seed": seed,
+                        "accuracy": float(accuracy),
+                    }
+                )  # fmt: skip
+    given = source(pa.Table.from_pylist(rows))
+    curves = arrow_schema("curves").empty_table()
+    return critical_batch_section(
+        Evidence(
+            observations=observe(completed(given), curves),
+            analyses={"": analyse_source(given, FitOptions(kinds=("critical-batch",)))},
+            fixture="",
+        )
+    )
+
+
+def test_at_b_half_the_drawn_fit_is_at_twice_the_drawn_law(section: Section) -> None:
+    frame = section.drawings[0].frame
+    half = float(frame[frame["what"] == "B_half"]["batch"].iloc[0])
+
+    def steps(what: str) -> float:
+        line = frame[frame["what"] == what].sort_values("batch")
+        logs = np.interp(np.log(half), np.log(line["batch"]), np.log(line["steps"]))
+        return float(np.exp(logs))
+
+    assert steps("fit") / steps("small-batch law") == pytest.approx(2.0, rel=0.01)
+    assert steps("fit") / steps("perfect scaling") < 1.9  # which starts at the smallest batch
+
+
+def test_words_name_the_line_that_they_compare_with(section: Section) -> None:
+    assert "twice the steps of the small-batch law are needed at batch" in section.verdict.sentence
+    (note,) = section.verdict.notes
+    assert "20 % more samples than the smallest batch tested are needed at batch" in note
+    assert "perfect scaling" not in section.verdict.sentence + note
+    caption = section.drawings[0].caption
+    assert "Dashed: perfect scaling from the smallest batch tested" in caption
+    assert "the small-batch law of the fit, Smin (B½/B)^α" in caption
