@@ -79,6 +79,11 @@ class Answer:
         return dataclasses.replace(self, value=value, interval=interval, unit=unit)
 
 
+def p_text(p: float) -> str:
+    """A P value inside a sentence; below 0.001 it rests on tails that no sweep knows."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
 def not_identified(reason: str, unit: str = "") -> Answer:
     """There is no estimate, because of ``reason``."""
     return Answer(kind=Kind.NOT_IDENTIFIED, unit=unit, reason=reason)

@@ -346,14 +346,14 @@ def profile_interval(
         if not outside[-1]:
             return None
         last_inside = int(np.flatnonzero(~outside)[-1])
-        return float(
-            optimize.brentq(
-                lambda value: min(float(profile(np.array([value]))[0]) - limit, 1e300),
-                scan[last_inside],
-                scan[last_inside + 1],
-                xtol=1e-12,
-                rtol=1e-10,
-            )
-        )
+
+        def above(value: float) -> float:
+            return min(float(profile(np.array([value]))[0]) - limit, 1e300)
+
+        inner, outer = scan[last_inside], scan[last_inside + 1]
+        # A profile that lies on its limit but for rounding may cross nowhere when asked again.
+        if above(inner) >= 0.0 or above(outer) <= 0.0:
+            return float(outer)
+        return float(optimize.brentq(above, inner, outer, xtol=1e-12, rtol=1e-10))
 
     return Interval(low=end(low), high=end(high), level=level)

@@ -19,7 +19,7 @@ from lars_sweep.fit.fieller import fieller
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of, resolution
 from lars_sweep.fit.rows import Rows, refuse_mixed
-from lars_sweep.fit.sigma import MINIMUM_NU, spread
+from lars_sweep.fit.sigma import MINIMUM_NU, ROUNDING, spread
 from lars_sweep.fit.top_curve import TopCurve, top_curve
 
 Verdict = Literal["in", "out", "undecided", "undecided (pruned)"]
@@ -155,7 +155,7 @@ def lr_interval(
     noise = spread(design.samples, sigma, delta)
     variance = sigma**2 if sigma is not None else float(noise.pooled[0])
     nu = float(noise.nu[0])
-    known = nu >= MINIMUM_NU and variance > 0
+    known = nu >= MINIMUM_NU and variance > ROUNDING
     source = "user" if sigma is not None else "replicates" if known else _why_no_sigma(nu)
     edges, curve = None, None
     if len(finished) >= MINIMUM_LRS:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import stats
 
-from lars_sweep.fit.answers import Answer, not_identified
+from lars_sweep.fit.answers import Answer, not_identified, p_text
 from lars_sweep.fit.engine import CurveFit, Noise, fit, profile_of_shape
 from lars_sweep.fit.forms import BEST_ACCURACY
 from lars_sweep.fit.linear import FloatArray, Inequalities
@@ -142,9 +142,9 @@ def _verdict(holds: bool, p_value: float, p: float, q: float) -> str:
     if holds:
         return (
             f"Batch and epochs acting through the number of steps alone is not rejected "
-            f"(p = {p_value:.2g})."
+            f"({p_text(p_value)})."
         )
     return (
-        f"Accuracy is no curve in steps alone (p = {p_value:.2g}): it falls as B to the power "
+        f"Accuracy is no curve in steps alone ({p_text(p_value)}): it falls as B to the power "
         f"{p:.2f} and is bought back as epochs to the power {q:.2f}."
     )

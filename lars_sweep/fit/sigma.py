@@ -16,6 +16,8 @@ MINIMUM_NU = 3
 NEAR = 5.0
 """Cells within so many deltas of the best mean say what the noise is: far from a plateau, where
 training is about to fail, seeds scatter by many points."""
+ROUNDING = 1e-20
+"""Variance in squared points up to which seeds agree but for rounding: no noise to estimate."""
 _OUTLYING = 0.01
 """Level of Cochran's test for one variance that is larger than the rest."""
 _NORMAL_95 = 1.959964

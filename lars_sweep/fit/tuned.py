@@ -13,7 +13,7 @@ from lars_sweep.fit.engine import Data, Noise
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of, resolution
 from lars_sweep.fit.rows import Rows, refuse_mixed
-from lars_sweep.fit.sigma import MINIMUM_NU, calm, spread
+from lars_sweep.fit.sigma import MINIMUM_NU, ROUNDING, calm, spread
 
 SHARED_BIAS = 0.35
 """The height of a flat top is biased by up to this share of its standard error, upwards on a
@@ -112,7 +112,7 @@ def _noise(tables: list[Cells], sigma: float | None, delta: float) -> Noise | No
         (known,) = calm(table.mean[None], table.variance[None], own[None], delta)
         squares += float(np.sum(table.variance[known] * own[known]))
         nu += float(np.sum(own[known]))
-    if nu < MINIMUM_NU or squares <= 0:
+    if nu < MINIMUM_NU or squares / nu <= ROUNDING:
         return None
     return Noise(variance=squares / nu, nu=nu, source="replicates")
 
@@ -125,9 +125,8 @@ def _plateau(
         return None
     design = design_of(table, lr)
     own = spread(design.samples, None, delta)
-    sigma = (
-        None if own.nu[0] >= MINIMUM_NU and own.pooled[0] > 0 else float(np.sqrt(noise.variance))
-    )
+    enough = own.nu[0] >= MINIMUM_NU and own.pooled[0] > ROUNDING
+    sigma = None if enough else float(np.sqrt(noise.variance))
     edges = find_edges(design, delta, sigma=sigma, step=resolution(design))
     return float(edges.plateau[0]), noise.variance / float(edges.plateau_se[0]) ** 2
 

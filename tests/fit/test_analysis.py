@@ -290,6 +290,24 @@ def test_a_pruned_seed_makes_its_lr_ineligible() -> None:
 # ── nothing is pooled that differs
 
 
+@pytest.mark.parametrize(
+    ("ends", "reason"),
+    [
+        (("pruned", "pruned"), "no run finished: all pruned"),
+        (("diverged", "pruned"), "no run finished: all diverged or pruned"),
+        (("ok", "pruned"), "every LR with a finished seed has a pruned one as well"),
+    ],
+)
+def test_the_reason_for_no_chosen_lr_is_the_runs_own_end(
+    ends: tuple[str, str], reason: str
+) -> None:
+    one = sweep(batches=(256,), octaves=np.array([-0.5, 0.5]), seeds=2)
+    status = np.where(np.arange(len(one)) % 2 == 0, *ends).astype(object)
+    accuracy = np.where(status == "ok", one.floats("accuracy"), np.nan)
+    told = analyse(replaced(one, status=status, accuracy=accuracy), options=FitOptions(kinds=()))
+    assert told.chosen[0].result.reason.startswith(reason)  # type: ignore[union-attr]
+
+
 def test_what_no_fit_models_splits_groups() -> None:
     small = {"batches": (256, 1024), "octaves": np.array([0.0])}
     mixed = joined(sweep(**small, augmentation="none"), sweep(**small, augmentation="extended"))
@@ -332,6 +350,16 @@ def test_a_missing_column_is_an_error_that_names_it(rows: Rows) -> None:
 
 # ── too little data
 
+
+def agreeing(rows: Rows) -> Rows:
+    """Every seed as the first one of its LR and batch, but for the last bits."""
+    keys = zip(rows["global_batch"].tolist(), rows.floats("base_lr").tolist(), strict=True)
+    first: dict[tuple[int, float], float] = {}
+    values = [first.setdefault(k, a) for k, a in zip(keys, rows.floats("accuracy"), strict=True)]
+    accuracy = np.array(values) * (1.0 + 2.0**-52 * (np.arange(len(values)) % 3))
+    return replaced(rows, accuracy=accuracy, accuracy_val=accuracy)
+
+
 POINT = {"batches": (256,), "octaves": np.array([0.0]), "seeds": 1}
 TOO_LITTLE: dict[str, Rows] = {
     "one point": sweep(**POINT),
@@ -351,9 +379,11 @@ TOO_LITTLE: dict[str, Rows] = {
         accuracy=np.full(54, np.nan),
         accuracy_val=np.full(54, np.nan),
     ),
+    "seeds that agree but for rounding": agreeing(sweep(batches=(256, 1024, 4096))),
     "all failed": replaced(sweep(**POINT), status="failed"),
     "no rows": sweep(**POINT).where(np.array([], dtype=np.intp)),
 }
+NO_NOISE = {"no seeds", "seeds that agree but for rounding"}
 KNOWN_WITHOUT_SEEDS = {"one batch"}
 """Those with replicate seeds, whose LR intervals are real."""
 
@@ -368,7 +398,7 @@ def test_too_little_data_is_said_to_be_so(name: str) -> None:
         # a batch loses exactly nothing against itself; all else is measured
         assert answer.value == 0.0 or answer.interval is None or answer.interval.width > 0, answer
     derived = (told.epochs, told.batch, told.best_lr, told.critical_batch, told.gap, told.layers)
-    if name == "no seeds":  # its best LRs scatter about the power law, which gives an interval
+    if name in NO_NOISE:  # its best LRs scatter about the power law, which gives an interval
         derived = tuple(entries for entries in derived if entries is not told.best_lr)
     for answer in answers(list(derived)):
         assert answer.kind not in (Kind.BOUNDED, Kind.REACHED), answer

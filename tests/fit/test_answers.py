@@ -12,7 +12,7 @@ import pytest
 import lars_sweep.fit
 from lars_sweep.errors import OutcomeError
 from lars_sweep.fit import Answer, Interval, Kind, Rows, to_jsonable
-from lars_sweep.fit.answers import estimate
+from lars_sweep.fit.answers import estimate, p_text
 
 
 def test_every_exported_name_exists() -> None:
@@ -59,3 +59,8 @@ def test_json_keeps_every_digit_and_has_no_infinity() -> None:
 def test_columns_of_different_length_are_refused() -> None:
     with pytest.raises(OutcomeError, match="differ in length"):
         Rows({"a": np.zeros(2), "b": np.zeros(3)})
+
+
+def test_a_p_value_claims_no_more_than_three_decimals() -> None:
+    assert [p_text(p) for p in (0.0, 6e-143, 0.00099)] == ["p < 0.001"] * 3
+    assert [p_text(p) for p in (0.001, 0.0123, 0.9)] == ["p = 0.001", "p = 0.012", "p = 0.9"]

@@ -193,6 +193,17 @@ def test_profile_intervals_agree_with_minos(
         assert found.high == pytest.approx(high, abs=0.01 * width)
 
 
+def test_a_profile_that_is_its_limit_but_for_rounding_has_an_end() -> None:
+    """Asked for one value alone it rounds otherwise: the first end then lies inside too."""
+
+    def profile(values: np.ndarray) -> np.ndarray:
+        return np.where(values > 0.25, 1.0 + 1e-12 * (len(values) > 1), 0.5)
+
+    found = profile_interval(profile, 0.0, 1.0, low=-1.0, high=1.0)
+    assert found.low is None
+    assert found.high == pytest.approx(0.25, abs=0.02)
+
+
 def test_a_profile_that_never_rises_is_unbounded() -> None:
     found = profile_interval(lambda v: np.where(v < 0, v**2, 0.0), 0.0, 1.0, low=-10.0, high=10.0)
     assert found.low == pytest.approx(-1.0)

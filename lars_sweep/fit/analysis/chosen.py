@@ -50,7 +50,15 @@ def choose(group: Group) -> tuple[Chosen, ...] | TooLittle:
         for (batch, epochs), rows in group.rows.groups(("global_batch", "epochs"))
     ]
     kept = tuple(one for one in found if one is not None)
-    return kept or TooLittle("no LR has a finished seed and none pruned")
+    return kept or TooLittle(_why_none(group.rows))
+
+
+def _why_none(rows: Rows) -> str:
+    """Why no LR of any cell may be chosen."""
+    if not np.any(rows.status == "ok"):
+        ends = [end for end in ("diverged", "pruned") if np.any(rows.status == end)]
+        return f"no run finished: all {' or '.join(ends)}" if ends else "no run finished"
+    return "every LR with a finished seed has a pruned one as well, which says nothing of its end"
 
 
 def _choose(rows: Rows, batch: int, epochs: float) -> Chosen | None:

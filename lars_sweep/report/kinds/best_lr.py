@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lars_sweep.fit.analysis.scaling import LrScalingFinding
-from lars_sweep.fit.answers import Answer
+from lars_sweep.fit.answers import Answer, p_text
 from lars_sweep.fit.best_lr import FormScore, Hypothesis, LrScaling
 from lars_sweep.report import canvas, tables
 from lars_sweep.report.canvas import INK, MUTED, Shape
@@ -304,8 +304,9 @@ def _judged(found: LrScalingFinding) -> str:
 
 
 def _test(hypothesis: Hypothesis) -> str:
-    p = "" if hypothesis.p_value is None else f" (p{NBSP}={NBSP}{hypothesis.p_value:.2g})"
-    return f"{_WORDS[hypothesis.conclusion]}{p}"
+    p = hypothesis.p_value
+    told = "" if p is None else f" ({p_text(p).replace(' ', NBSP)})"
+    return f"{_WORDS[hypothesis.conclusion]}{told}"
 
 
 def _cannot(found: Sequence[Panel[LrScalingFinding]]) -> tuple[str, ...]:
