@@ -8,6 +8,7 @@ of the time), so every derived number averages them. Tail areas are averaged, no
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -230,12 +231,16 @@ def prediction(averaged: AveragedFit, at: FloatArray, unit: str = "%") -> Answer
         return estimate(value, None, unit=unit, reason="no sigma")
     low, high = averaged.envelope(at)
     reach = 6.0 * np.sqrt(averaged.noise.variance / np.min(averaged.best.data.weights))
-    levels = np.linspace(low[0] - reach, high[0] + reach, 241)
-    noise = averaged.noise
-    below = 1.0 - confidence_above(averaged, noise, np.repeat(at, len(levels), axis=0), levels)
-    interval = Interval(
-        low=first_crossing(levels, below, 0.025), high=last_crossing(levels, below, 0.975)
-    )
+    for _ in range(5):  # outside the data the curves part by more than the seeds scatter
+        levels = np.linspace(low[0] - reach, high[0] + reach, 241)
+        points = np.repeat(at, len(levels), axis=0)
+        below = 1.0 - confidence_above(averaged, averaged.noise, points, levels)
+        interval = Interval(
+            low=first_crossing(levels, below, 0.025), high=last_crossing(levels, below, 0.975)
+        )
+        if math.isfinite(interval.width):
+            break
+        reach *= 4.0
     return estimate(value, interval, unit=unit)
 
 

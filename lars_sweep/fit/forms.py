@@ -96,16 +96,26 @@ class Exp(_NoOffset):
 
 @dataclass(frozen=True, slots=True)
 class Hinge2(_NoOffset):
-    """``acc = a - b max(0, log2(Sh/S))**2``, ``0 <= b``, ``a <= 100``; x = (S, B)."""
+    """``acc = a - b max(0, log2(Sh/S))**2``, ``0 <= b``, ``a <= 100``; x = (S, B).
+
+    The foot Sh is the second smallest S or more. Below it a single cell lies on the fall, through
+    which every curve with ``b (log2 Sh/S)**2`` equal passes: b and Sh are then one number, and a
+    foot just above the smallest S has b go to infinity, which the data cannot tell from the
+    gentlest of these curves but every prediction below them can.
+    """
 
     name: ClassVar[str] = "hinge2"
     shape: ClassVar[tuple[str, ...]] = ("Sh",)
     linear: ClassVar[tuple[str, ...]] = ("a", "b")
 
     def grid(self, x: FloatArray) -> list[FloatArray]:
-        """The foot of the hinge from the smallest S to three octaves past the largest."""
-        log_s = np.log2(x[:, 0])
-        return [np.arange(log_s.min(), log_s.max() + 3.0, 0.1)]
+        """The foot of the hinge from the second smallest S to three octaves past the largest.
+
+        S closer than a step of the grid count as one, as those of ``ceil(E N/B)`` may be.
+        """
+        log_s, step = np.log2(x[:, 0]), 0.1
+        second = np.min(log_s, where=log_s >= log_s.min() + step, initial=log_s.max())
+        return [np.arange(second, log_s.max() + 3.0, step)]
 
     def basis(self, theta: FloatArray, x: FloatArray) -> FloatArray:
         """See `Form`."""

@@ -85,6 +85,17 @@ def test_parameters_at_the_end_of_their_range_are_named() -> None:
     assert fit(Power(), Data(x=x, y=y, weights=np.ones(9))).at_bound == ("c",)
 
 
+@pytest.mark.parametrize("steps", [[1000.0, 2000, 4000, 8000], [1000, 1001, 2000, 4000]], ids=str)
+def test_a_fall_that_one_number_of_steps_shows_is_continued_gently(steps: list[float]) -> None:
+    """Two points lost one octave below the foot are eight lost two octaves below it."""
+    x = np.stack([np.array(steps), np.full(4, 512.0)], axis=-1)
+    y = np.where(x[:, 0] < 1500, 88.0, 90.0)
+    curve = fit(Hinge2(), Data(x=x, y=y, weights=np.ones(4)))
+    assert curve.rss < 1e-4
+    below = curve.predict(np.array([[500.0, 512.0]]))[0]
+    assert below == pytest.approx(82.0, abs=0.2)
+
+
 @given(
     design=arrays(np.float64, (6, 2), elements=st.floats(-3, 3)),
     y=arrays(np.float64, 6, elements=st.floats(-5, 5)),
@@ -197,7 +208,7 @@ def test_a_profile_that_is_its_limit_but_for_rounding_has_an_end() -> None:
     """Asked for one value alone it rounds otherwise: the first end then lies inside too."""
 
     def profile(values: np.ndarray) -> np.ndarray:
-        return np.where(values > 0.25, 1.0 + 1e-12 * (len(values) > 1), 0.5)
+        return np.where(values > 0.25, 1.0 + (1e-12 if len(values) > 1 else -1e-12), 0.5)
 
     found = profile_interval(profile, 0.0, 1.0, low=-1.0, high=1.0)
     assert found.low is None

@@ -10,9 +10,14 @@ import numpy as np
 import pytest
 
 from lars_sweep.fit.answers import Answer, Kind, to_jsonable
-from lars_sweep.fit.average import average, confidence_above, confidence_of_replicates
-from lars_sweep.fit.engine import Data, Noise, fit
-from lars_sweep.fit.forms import Exp, Power
+from lars_sweep.fit.average import (
+    average,
+    confidence_above,
+    confidence_of_replicates,
+    prediction,
+)
+from lars_sweep.fit.engine import Data, Noise, fit, profile_of_value
+from lars_sweep.fit.forms import Exp, Hinge2, Power
 from lars_sweep.fit.rows import Rows
 from lars_sweep.fit.steps import (
     StepsFit,
@@ -209,6 +214,24 @@ def test_predictions_carry_an_interval_that_holds_the_curve() -> None:
     lost = batch_losing(found, 0.5, 100.0)
     batch = 100.0 * SAMPLES / (1500.0 * np.log(30.0 / 0.5))
     assert batch in lost.interval
+
+
+def test_an_octave_outside_the_data_both_limits_are_found() -> None:
+    """There a curve is known far less well than a cell (y: one simulated sweep)."""
+    steps = np.array([9766.0, 4883, 2442, 1221, 611])
+    x = np.stack([steps, 256 * 9766 / steps], axis=-1)
+    noise = Noise(variance=0.05, nu=56.0, source="replicates")
+    weights = np.array([4.75, 12.3, 6.25, 12.1, 5.6])
+    y = np.array([90.039, 89.912, 90.08, 87.998, 81.385])
+    data = Data(x=x, y=y, weights=weights)
+    at = np.array([[306.0, 8192.0]])
+    answer = prediction(average((Hinge2(),), data, noise), at)
+    assert answer.kind is Kind.BOUNDED
+    assert 1.0 < answer.interval.width < 4.0
+    curve = fit(Hinge2(), data)
+    ends = np.array([answer.interval.low, answer.interval.high])
+    rises = profile_of_value(curve, np.repeat(at, 2, axis=0), ends) - curve.rss
+    np.testing.assert_allclose(rises, noise.threshold(0.95), rtol=0.02)
 
 
 def test_batch_and_samples_in_other_units_change_nothing() -> None:
