@@ -71,7 +71,7 @@ def quiet(science: dict[str, dict[str, Any]]) -> list[str]:
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_four_workers_of_two_nodes_agree_with_the_local_run(at: At, tmp_path: Path) -> None:
-    """Same trials, same endings; the mean accuracy's difference surely within half a point.
+    """Same trials; away from the stability edge same endings, and surely within half a point.
 
     Rounding apart grows to pairs that differ by 0.7 points (standard deviation; one image of val is
     0.4): 8 seeds leave an interval of ±0.57, which can show nothing, 24 one of ±0.3.
@@ -86,7 +86,7 @@ def test_four_workers_of_two_nodes_agree_with_the_local_run(at: At, tmp_path: Pa
     worker_of(local, TorchTrainer(threads=2)).work()
     ours, theirs = science(run), science(local)
     assert ours.keys() == theirs.keys()
-    assert all(ours[t]["status"] == theirs[t]["status"] for t in ours)
+    assert all(ours[t]["status"] == theirs[t]["status"] for t in quiet(ours))
     differences = np.array(  # in pairs of one seed
         [ours[t]["accuracy_val"] - theirs[t]["accuracy_val"] for t in quiet(ours)]
     )
