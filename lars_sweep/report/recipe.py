@@ -108,10 +108,10 @@ def make_recipe(
                 "global_batch": batch,
             },
             "optimizer": _constants(rows, SETTINGS),
-            "learning_rate": rates,
+            "learning_rate": _short(rates),
             "schedule": _constants(rows, SCHEDULE),
-            "training": _training(one, epochs, batch, rows),
-            "divergence": risk,
+            "training": _short(_training(one, epochs, batch, rows)),
+            "divergence": _short(risk),
             "provenance": _provenance(source, analysis, group),
         }
     )
@@ -265,6 +265,8 @@ def _training(
         "steps": math.ceil(one.epochs * samples / batch),
     }
     if one.global_batch == batch:
+        # Of the best LR that was run, which is not always the one to port.
+        keys |= {} if one.lr is None or math.isnan(one.lr) else {"accuracy_at_base_lr": one.lr}
         keys |= {"accuracy": one.accuracy, "seeds": one.seeds}
         keys |= {} if one.sd is None else {"accuracy_sd": one.sd}
     if epochs is None or not isinstance(epochs.steps.fit, StepsFit):
@@ -288,6 +290,14 @@ def _held(answer: Answer) -> dict[str, Plain]:
     if answer.interval is not None and answer.interval.high is not None:
         keys["epochs_high"] = answer.interval.high
     return keys | {"answer": answer.kind.value}
+
+
+def _short(keys: Mapping[str, Plain]) -> dict[str, Plain]:
+    """Measured and fitted numbers with six significant digits, more than any of them has."""
+    return {
+        name: float(f"{value:.6g}") if isinstance(value, float) else value
+        for name, value in keys.items()
+    }
 
 
 def _constants(rows: Rows, names: tuple[str, ...]) -> dict[str, Plain]:

@@ -23,7 +23,8 @@ def test_the_recipe_is_toml_with_its_safe_interval(cli: Here, tmp_path: Path) ->
     rates = recipe["learning_rate"]
     best = 0.01 * 512**0.5
     assert rates["safe_low"] < best < rates["safe_high"]
-    assert rates["base"] == pytest.approx((rates["safe_low"] * rates["safe_high"]) ** 0.5)
+    middle = (rates["safe_low"] * rates["safe_high"]) ** 0.5
+    assert rates["base"] == pytest.approx(middle, rel=1e-5)
     assert rates["possible_low"] < rates["safe_low"]
     # three seeds at the next LR, none diverged: 63 % is not excluded
     risk = recipe["divergence"]
@@ -31,6 +32,22 @@ def test_the_recipe_is_toml_with_its_safe_interval(cli: Here, tmp_path: Path) ->
     assert risk["upper_95"] == pytest.approx(1 - 0.05 ** (1 / 3))
     assert recipe["provenance"]["trials"] == 81
     assert done.out.count("# optimizer = LARS(") == 1
+
+
+def test_an_accuracy_names_the_lr_that_it_was_measured_at(cli: Here, tmp_path: Path) -> None:
+    path = sweep_csv(tmp_path)
+    recipe = tomllib.loads(cli("recipe", path, "--batch", "512").out)
+    lines = [line.split(",") for line in path.read_text().splitlines()]
+    lrs = {float(line[5]) for line in lines if line[2] == "512"}
+    at = recipe["training"]["accuracy_at_base_lr"]
+    assert recipe["learning_rate"]["base"] not in lrs  # the middle of an interval was never run
+    (run,) = (lr for lr in lrs if abs(lr / at - 1) < 1e-5)
+    seen = [float(line[8]) for line in lines if line[2] == "512" and float(line[5]) == run]
+    assert recipe["training"]["accuracy"] == pytest.approx(sum(seen) / len(seen), rel=1e-5)
+    sections = [recipe[name] for name in ("learning_rate", "training", "divergence")]
+    floats = [v for keys in sections for v in keys.values() if isinstance(v, float)]
+    assert len(floats) > 8
+    assert all(value == float(f"{value:.6g}") for value in floats)
 
 
 def test_json_is_the_same_content(cli: Here, tmp_path: Path) -> None:
@@ -60,7 +77,7 @@ def test_the_lines_of_pytorch_train_a_network(cli: Here, tmp_path: Path) -> None
         loss.backward()
         optimizer.step()
         schedule.step()
-    assert max(rates) == pytest.approx(recipe["learning_rate"]["peak"])
+    assert max(rates) == pytest.approx(recipe["learning_rate"]["peak"], rel=1e-5)
     assert rates[-1] < 0.01 * max(rates)
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
