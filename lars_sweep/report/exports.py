@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import math
@@ -171,7 +172,9 @@ def paper_tables(analysis: Analysis) -> tuple[PaperTable, ...]:
     for entry in analysis.chosen:
         if entry.found is None:
             continue
-        stem = "-".join(_word(value) for _, value in entry.key.conditions if value is not None)
+        stem = file_stem(
+            "-".join(_word(value) for _, value in entry.key.conditions if value is not None)
+        )
         rows, longer = _by_batch(entry.found)
         tables.append(_batch_table(f"table-batch-{stem}", entry.key.label, rows))
         for batch, lengths in longer.items():
@@ -181,7 +184,24 @@ def paper_tables(analysis: Analysis) -> tuple[PaperTable, ...]:
 
 
 def _word(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value).replace("/", "_")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def file_stem(text: str) -> str:
+    """A name that every file system and every shell takes, different for different texts.
+
+    Other characters than letters, digits and ``_ . + = -`` become ``_``, a long name is cut; what
+    was changed ends on a hash of the whole.
+    """
+    safe = re.sub(r"[^\w.+=-]", "_", text)
+    if safe == text and len(safe.encode()) <= _LONGEST:
+        return text
+    short = safe.encode()[:_LONGEST].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+_LONGEST = 120
+"""Bytes of a stem that is kept; file systems take 255 with everything around it."""
 
 
 def _by_batch(chosen: Sequence[Chosen]) -> tuple[list[Chosen], dict[int, list[Chosen]]]:
@@ -263,7 +283,7 @@ def export_files(analyses: Mapping[str, Analysis]) -> dict[str, bytes]:
     """Path → content of everything above; paths carry the run where there are several."""
     files = {"fits.json": fits_json(analyses)}
     for run, analysis in analyses.items():
-        folder = f"fits/{_word(run)}" if len(analyses) > 1 else "fits"
+        folder = f"fits/{file_stem(run)}" if len(analyses) > 1 else "fits"
         for table in fit_tables(analysis):
             files[f"{folder}/{table.name}.csv"] = table_csv(table)
         for paper in paper_tables(analysis):

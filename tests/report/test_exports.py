@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from synthetic_outcomes import as_table, sweep
 
 from lars_sweep.fit.analysis import Analysis, FitOptions, analyse
 from lars_sweep.fit.answers import Kind
+from lars_sweep.fit.rows import Rows
 from lars_sweep.report.against import compare_with_paper
-from lars_sweep.report.exports import export_files, fits_json, paper_tables
+from lars_sweep.report.exports import export_files, file_stem, fits_json, paper_tables
 from lars_sweep.report.fit_tables import fit_tables
 from lars_sweep.report.inputs import read_source, to_rows
 
@@ -49,6 +52,27 @@ def test_table_3_comes_out_as_the_paper_prints_it() -> None:
     assert r"\caption{alexnet\_bn lars: accuracy at the chosen LR of each batch.}" in latex
     assert r"32K & 22 & 5 & 100 & 57.8 \\" in latex
     assert latex.count(r"\\") == 6
+
+
+def test_stems_are_short_and_plain_and_stay_apart() -> None:
+    assert file_stem("alexnet_bn-lars-0.9") == "alexnet_bn-lars-0.9"
+    odd = ["m" * 300, "m" * 301, "org/net", "org_net", 'a"<b>\\c%#d', "学" * 100, "a b"]
+    stems = [file_stem(text) for text in odd]
+    assert len(set(stems)) == len(odd)
+    assert all(re.fullmatch(r"[\w.+=-]+", stem) for stem in stems)
+    assert max(len(stem.encode()) for stem in stems) < 140
+    assert stems[2].startswith("org_net-")
+
+
+def test_a_name_of_300_letters_gets_its_files(tmp_path: Path) -> None:
+    rows = to_rows(read_source(Path("paper/table3")).outcomes)
+    long = Rows({**rows.columns, "model": np.full(len(rows), "m" * 300, dtype=object)})
+    analysis = analyse(long.where(rows["model"] == "alexnet"), options=FitOptions(kinds=()))
+    files = export_files({"long": analysis})
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    assert list(tmp_path.glob("fits/table-batch-mmm*.md"))
 
 
 def test_table_5_is_a_table_over_epochs() -> None:
@@ -124,7 +148,7 @@ def test_the_same_input_gives_the_same_bytes_through_parquet(tmp_path: Path) -> 
 def test_several_runs_have_folders_of_their_own(paper: Analysis) -> None:
     names = export_files({"one": paper, "two/three": paper})
     assert "fits/one/best-lr.csv" in names
-    assert "fits/two_three/best-lr.csv" in names
+    assert f"fits/{file_stem('two/three')}/best-lr.csv" in names
     assert len(json.loads(names["fits.json"])["runs"]) == 2
 
 
