@@ -49,20 +49,25 @@ class StepsToTarget:
     """True where the target was not reached."""
 
 
-def steps_to_target(table: Tuned, noise: Noise, target: float) -> StepsToTarget:
+def steps_to_target(
+    table: Tuned, noise: Noise, target: float, target_se: float = 0.0
+) -> StepsToTarget:
     """Steps each batch needs for a target, from full schedules of several lengths.
 
     Every (batch, epochs) is a run of its own to the end of its schedule: with a decaying LR the
     first crossing inside a longer run is not the steps to target. Between the two lengths around
     the target, log S is interpolated linearly in accuracy, the seeds' noise divided by the slope is
-    its error. A batch whose longest run stays below is censored there; one whose shortest run is
-    already above says nothing about the steps and is left out.
+    its error. A batch whose longest run stays below, at 95 % confidence, is censored there: one
+    that misses the target by its noise alone may have reached it, which says nothing of its steps.
+    It is left out, as is one whose shortest run is already above.
 
     Args:
         table: accuracy at tuned LRs.
         noise: variance of one seed.
         target: accuracy, percent.
+        target_se: its standard error where it is an estimate itself.
     """
+    quantile = stats.norm.ppf(0.95) if np.isinf(noise.nu) else stats.t.ppf(0.95, noise.nu)
     found = []
     for batch in np.unique(table.batch):
         at = np.flatnonzero(table.batch == batch)
@@ -72,7 +77,9 @@ def steps_to_target(table: Tuned, noise: Noise, target: float) -> StepsToTarget:
         if len(above) and above[0] == 0:
             continue
         if not len(above):
-            found.append((batch, np.exp(log_s[-1]), _CENSORED_SE, 1.0))
+            error = np.hypot(np.sqrt(noise.variance / weight[-1]), target_se)
+            if accuracy[-1] + quantile * error < target:
+                found.append((batch, np.exp(log_s[-1]), _CENSORED_SE, 1.0))
             continue
         low, high = above[0] - 1, above[0]
         slope = (accuracy[high] - accuracy[low]) / (log_s[high] - log_s[low])
@@ -125,7 +132,9 @@ def fit_critical_batch(points: StepsToTarget) -> CriticalBatch | Answer:
     reached = int(np.sum(~points.censored))
     if reached < MINIMUM_BATCHES:
         return not_identified(
-            f"{reached} batches reached the target, {MINIMUM_BATCHES} needed", "samples"
+            f"the target lies between the accuracies of two lengths at {reached} batches, "
+            f"{MINIMUM_BATCHES} needed",
+            "samples",
         )
     surface = _Surface.of(points)
     half = _half(surface)

@@ -142,6 +142,29 @@ def test_steps_come_from_whole_schedules_and_unreached_batches_are_censored() ->
     assert found.log_se[0] == pytest.approx(np.sqrt(0.04 / 3 / 2) / (3 / np.log(2)))
 
 
+@pytest.mark.parametrize(
+    ("behind", "target_se", "censored"),
+    [(1.0, 0.0, [True]), (0.1, 0.0, []), (0.3, 0.0, [True]), (0.3, 0.2, [])],
+)
+def test_a_batch_that_misses_the_target_by_noise_alone_is_not_said_to_need_more(
+    behind: float, target_se: float, censored: list[bool]
+) -> None:
+    """Three seeds of sd 0.2: one-sided 95 % of t(20) is 0.2 points, 0.4 with the target's error."""
+    ones = np.ones(2)
+    table = Tuned(
+        batch=512 * ones,
+        epochs=np.array([10.0, 20.0]),
+        steps=np.array([1000.0, 2000.0]),
+        accuracy=np.array([58.0, 60.0 - behind]),
+        weight=3 * ones,
+        lrs=ones,
+        diverged=0 * ones,
+    )
+    noise = Noise(variance=0.04, nu=20, source="replicates")
+    found = steps_to_target(table, noise, 60.0, target_se)
+    assert list(found.censored) == censored
+
+
 def test_wall_clock_needs_measured_step_times() -> None:
     data = points(sd=0.01)
     times = {(BATCHES[0], 1): (0.1, 0.001), (BATCHES[4], 8): (0.12, 0.001), (7.0, 8): (1.0, 0.1)}

@@ -43,7 +43,7 @@ def critical_finding(group: Group, steps: StepsFinding) -> CriticalFinding | Mis
         noise = steps.fit.averaged.noise
     if noise is None:
         return TooLittle("no sigma: neither replicate seeds, nor a stated one, nor a curve's")
-    points = steps_to_target(steps.cells, noise, steps.target.value)
+    points = steps_to_target(steps.cells, noise, steps.target.value, steps.target.se)
     fit = attempt(lambda: fit_critical_batch(points))
     times, note = step_times(group.rows)
     clock = wall_clock(points, times)

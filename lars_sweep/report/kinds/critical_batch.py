@@ -90,7 +90,7 @@ def _points(evidence: Evidence, panel: Panel[CriticalFinding]) -> StepsToTarget:
             if noise is None and isinstance(steps.fit, StepsFit):
                 noise = steps.fit.averaged.noise
             if told is not None and noise is not None:
-                return steps_to_target(steps.cells, noise, told.target.value)
+                return steps_to_target(steps.cells, noise, told.target.value, told.target.se)
     none = np.zeros(0)
     return StepsToTarget(batch=none, steps=none, log_se=none, censored=none > 0)
 
