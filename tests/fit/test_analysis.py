@@ -21,6 +21,7 @@ from lars_sweep.fit.analysis import (
     analyse,
     chosen_trials,
 )
+from lars_sweep.fit.analysis.curves_in_steps import EpochsFinding, epochs_finding
 from lars_sweep.fit.analysis.of_group import GroupFindings, GroupRows
 from lars_sweep.fit.answers import Answer, Kind, to_jsonable
 from lars_sweep.fit.rows import Rows
@@ -219,9 +220,9 @@ def _limits(finding: Any) -> list[float]:
     return [limit for end in ends for limit in (end.low, end.high) if limit is not None]
 
 
-def test_units_of_batch_scale_batches_and_leave_epochs(rows: Rows, found: Analysis) -> None:
-    kinds = FitOptions(kinds=("epochs", "batch"))
-    doubled = analyse(sweep(scale=2.0), options=kinds)
+def test_units_of_batch_scale_batches_and_leave_epochs(rows: Rows) -> None:
+    kinds = FitOptions(kinds=("epochs", "batch"), target=68.0)
+    found, doubled = (analyse(table, options=kinds) for table in (rows, sweep(scale=2.0)))
     ((one,), (other,)) = (
         [entry.found for entry in analysis.epochs] for analysis in (found, doubled)
     )
@@ -272,6 +273,36 @@ def test_val_chooses_and_test_reports() -> None:
     ((chosen,),) = (entry.found for entry in told.chosen if entry.found is not None)
     assert (chosen.lr, chosen.accuracy) == (best_on_val, 50.0)
     assert chosen.at_edge
+
+
+def test_the_target_is_estimated_as_the_curve_is_and_its_batch_reaches_it() -> None:
+    """Where val chooses, the mean on test at the chosen LR lies below a flat top's height."""
+    (entry,) = analyse(sweep(epochs=(10.0, 20.0)), options=FitOptions(kinds=("epochs",))).epochs
+    assert entry.found is not None
+    steps, baseline = entry.found.steps, entry.found.answers[0]
+    here = (steps.cells.batch == 256) & (steps.cells.epochs == steps.target.epochs)
+    assert steps.target.value == steps.cells.accuracy[here]
+    assert (baseline.batch, baseline.epochs.kind) == (256, Kind.REACHED)
+    assert baseline.epochs.value == baseline.epochs.interval.high == steps.target.epochs
+
+
+def test_runs_above_the_target_bound_the_epochs_that_reach_it() -> None:
+    """A batch that its curve has below the target, of which one cell lies far above it."""
+    (entry,) = analyse(sweep(), options=FitOptions(kinds=("epochs",))).epochs
+    assert entry.found is not None
+    steps = entry.found.steps
+    cells = steps.cells
+    last = np.flatnonzero(cells.batch == cells.batch.max())[-1]
+    lift = np.where(np.arange(len(cells)) == last, 80.0, cells.accuracy)
+    never = {Kind.NEVER_COMPATIBLE, Kind.CANNOT}
+    for lucky, kinds in ((cells.accuracy, never), (lift, {Kind.REACHED})):
+        target = dataclasses.replace(steps.target, value=71.0, se=0.0, batch=None, epochs=None)
+        seen = dataclasses.replace(cells, accuracy=lucky)
+        told = epochs_finding(dataclasses.replace(steps, cells=seen, target=target))
+        assert isinstance(told, EpochsFinding)
+        answer = told.answers[-1].epochs
+        assert answer.kind in kinds
+    assert answer.interval.high == cells.epochs[last]
 
 
 def test_a_pruned_seed_makes_its_lr_ineligible() -> None:

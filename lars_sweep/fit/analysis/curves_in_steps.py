@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from lars_sweep.fit.analysis.chosen import Chosen
 from lars_sweep.fit.analysis.entries import Entry, Missing, TooLittle, attempt
-from lars_sweep.fit.analysis.groups import Group, choice_metric, report_metric
+from lars_sweep.fit.analysis.groups import Group, report_metric
 from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
 from lars_sweep.fit.engine import Noise
@@ -97,19 +96,14 @@ class LossAt:
     """Points; positive: worse than the baseline."""
 
 
-def steps_finding(
-    group: Group, chosen: tuple[Chosen, ...] | Missing, options: FitOptions
-) -> StepsFinding | Missing:
+def steps_finding(group: Group, options: FitOptions) -> StepsFinding | Missing:
     """Tuned cells and their curve; TooLittle where no cell finished.
 
     Args:
         group: rows of one model and optimizer.
-        chosen: its chosen LRs, whose accuracies are the target where choice and report differ.
         options: sigma, delta, target and baseline.
     """
     metric = report_metric(group.rows)
-    apart = choice_metric(group.rows) != metric
-    reported = chosen if apart and isinstance(chosen, tuple) else ()
 
     def make() -> StepsFinding | TooLittle:
         table, noise = tuned(
@@ -121,7 +115,7 @@ def steps_finding(
         )
         if not len(table):
             return TooLittle("no run finished")
-        target = _target(table, noise, reported, options)
+        target = _target(table, noise, options)
         fit: StepsFit | TooLittle = TooLittle(
             f"{len(table)} combinations of batch and epochs finished, {MINIMUM_CELLS} needed"
         )
@@ -138,13 +132,11 @@ def common_epochs(table: Tuned) -> float:
     return float(min(counts, key=lambda epochs: (-counts[epochs], epochs)))
 
 
-def _target(
-    table: Tuned, noise: Noise | None, chosen: Sequence[Chosen], options: FitOptions
-) -> Target:
-    """The stated target, or what the baseline batch reaches.
+def _target(table: Tuned, noise: Noise | None, options: FitOptions) -> Target:
+    """The stated target, or what the baseline batch reaches (PROTOCOL.md 15).
 
-    Where one split chose the LR and another reports, that is the mean at the chosen LR; else that
-    mean is too good by selection, and the tuned accuracy takes its place (PROTOCOL.md 1, 15).
+    It is estimated as the accuracies are that the curve goes through: the mean at the chosen LR
+    has another bias than a flat top's height, which near the end of the curve is worth many epochs.
     """
     if options.target is not None:
         return Target(value=options.target, se=0.0, source="stated", batch=None, epochs=None)
@@ -157,9 +149,6 @@ def _target(
     here = (int(table.batch[index]), float(table.epochs[index]))
     # A fitted plateau may lie above 100 %.
     value, seeds = min(float(table.accuracy[index]), 100.0), float(table.weight[index])
-    for one in chosen:
-        if (one.global_batch, one.epochs) == here:
-            value, seeds = one.accuracy, float(one.seeds)
     return Target(
         value=value,
         se=0.0 if noise is None else float(np.sqrt(noise.variance / seeds)),
@@ -174,17 +163,55 @@ def epochs_finding(steps: StepsFinding) -> EpochsFinding | TooLittle:
     fit = steps.fit
     if isinstance(fit, TooLittle):
         return fit
-    target = steps.target
     return EpochsFinding(
         steps=steps,
         answers=tuple(
-            EpochsAt(
-                batch=int(batch),
-                epochs=epochs_to_target(fit, target.value, float(batch), target_se=target.se),
-            )
+            EpochsAt(batch=int(batch), epochs=_epochs_of(steps, fit, float(batch)))
             for batch in np.unique(steps.cells.batch)
         ),
         collapse=collapse_of(steps.cells, steps.noise),
+    )
+
+
+def _epochs_of(steps: StepsFinding, fit: StepsFit, batch: float) -> Answer:
+    """Epochs to the target by the curve, no more than those that the batch's own runs show.
+
+    The batch that defines the target reaches it by definition, at its own epochs or before. Any
+    other reaches it where a cell of it lies above the target, at 99.5 % over all its cells
+    (Bonferroni): what that adds to the 2.5 % by which the curve's upper limit may fail is small.
+    """
+    target, cells = steps.target, steps.cells
+    answer = epochs_to_target(fit, target.value, batch, target_se=target.se)
+    if target.batch == batch and target.epochs is not None:
+        answer = dataclasses.replace(answer, value=target.epochs)
+        return _at_most(answer, target.epochs, "the target is its own accuracy there")
+    noise = steps.noise or fit.averaged.noise
+    mine = np.flatnonzero(cells.batch == batch)
+    if noise is None:
+        return answer
+    sure = 1.0 - 0.005 / len(mine)
+    quantile = stats.norm.ppf(sure) if np.isinf(noise.nu) else stats.t.ppf(sure, noise.nu)
+    shared = cells.shared_se if target.batch is None else 0.0
+    error = np.sqrt(noise.variance / cells.weight[mine] + target.se**2 + shared**2)
+    shown = mine[cells.accuracy[mine] - target.value > quantile * error]
+    if not len(shown):
+        return answer
+    return _at_most(answer, float(cells.epochs[shown].min()), "its own runs there lie above it")
+
+
+def _at_most(answer: Answer, epochs: float, reason: str) -> Answer:
+    """An answer about epochs that are not more than ``epochs``; one without sigma stays that."""
+    if answer.kind is Kind.NO_SIGMA:
+        return answer
+    own = answer.interval or Interval(low=None, high=None)
+    low = None if own.low is None else min(own.low, epochs)
+    high = epochs if own.high is None else min(own.high, epochs)
+    return Answer(
+        kind=Kind.REACHED,
+        value=epochs if answer.value is None else min(answer.value, epochs),
+        interval=Interval(low=low, high=high),
+        unit=answer.unit,
+        reason=reason,
     )
 
 

@@ -104,7 +104,7 @@ def group_findings(given: GroupRows) -> GroupFindings:
         rates = lr_findings(group, options, given.effective)
     found = GroupFindings()
     if wanted & {"epochs", "batch", "critical-batch"}:
-        found = _in_steps(group, steps_finding(group, chosen, options), options)
+        found = _in_steps(group, steps_finding(group, options), options)
     return dataclasses.replace(
         found,
         lr_interval=rates,

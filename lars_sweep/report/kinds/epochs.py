@@ -244,6 +244,9 @@ def _two(value: float) -> str:
     return f"{value:+.2f}"
 
 
+_ANSWERS = {Kind.NEVER_COMPATIBLE: "may never", Kind.CANNOT: "never"}
+
+
 def _table(shown: Sequence[Panel[EpochsFinding]]) -> Table:
     rows, records = [], []
     for panel in shown:
@@ -257,7 +260,7 @@ def _table(shown: Sequence[Panel[EpochsFinding]]) -> Table:
                     panel.title, batch_label(one.batch),
                     ", ".join(number(e) for e in mine.tolist()),
                     f"{told.steps.target.value:.2f}", answer_cell(one.epochs, _epochs),
-                    one.epochs.kind.value.replace("_", " "),
+                    _ANSWERS.get(one.epochs.kind, one.epochs.kind.value.replace("_", " ")),
                 )
             )  # fmt: skip
             own = one.epochs.interval
@@ -274,8 +277,9 @@ def _table(shown: Sequence[Panel[EpochsFinding]]) -> Table:
     return Table(
         name="epochs-to-target",
         caption="Epochs at which each batch reaches the target by the joint curve, with their 95 % "
-        "interval. Reached: inside the epochs that were run; at least: no upper limit; never "
-        "compatible: a curve that ends below the target is not excluded.",
+        "interval. Reached: inside the epochs that were run, as by definition the batch that sets "
+        "the target; at least: no upper limit; may never: a curve that ends below the target is "
+        "not excluded; never: it is shown.",
         head=("Stratum", "Batch", "Epochs run", "Target %", "Epochs needed", "Answer"),
         numeric=(False, True, True, True, True, False),
         rows=tuple(rows),
