@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
 import jinja2
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from lars_sweep import __version__
@@ -46,6 +48,11 @@ def to_image(figure: Figure, svg: bytes | None = None) -> Image:
     return Image(f"data:image/svg+xml;base64,{content}", round(width), round(height))
 
 
+def whole(cell: str) -> Markup:
+    """A cell that breaks before its interval at most, never inside: ``0.1 (0.05 – 0.2)``."""
+    return Markup(re.sub(r"\([^()]{1,32}\)", r"<span>\g<0></span>", str(escape(cell))))
+
+
 def render_page(
     title: str,
     question: str,
@@ -68,6 +75,7 @@ def render_page(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["whole"] = whole
     return environment.from_string(template).render(
         title=title,
         question=question,

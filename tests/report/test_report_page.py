@@ -18,6 +18,7 @@ from synthetic_outcomes import as_table, layer_rows, report_of, source, sweep, t
 from lars_sweep.fit.analysis import FitOptions
 from lars_sweep.report import build_report
 from lars_sweep.report.analyses import analyse_source
+from lars_sweep.report.page import whole
 
 # Sits in the page under test and tells its parent what it saw.
 PROBE = """<script>addEventListener("load", () => parent.postMessage({
@@ -25,6 +26,8 @@ PROBE = """<script>addEventListener("load", () => parent.postMessage({
   scroll: document.documentElement.scrollWidth,
   wide: [...document.querySelectorAll("main > section *")].filter(e => !e.closest(".table")
     && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.tagName),
+  cut: [...document.querySelectorAll(".table")].filter(t => t.scrollWidth > t.clientWidth + 1)
+    .map(t => t.getAttribute("aria-labelledby")),
   images: [...document.images].map(i => [i.complete && i.naturalWidth > 0, i.clientWidth]),
   requests: performance.getEntriesByType("resource").map(r => r.name)
     .filter(name => !name.startsWith("data:")),
@@ -91,6 +94,18 @@ def test_no_overflow_and_no_request_in_chromium(page: str, width: int, tmp_path:
     for loaded, shown in seen["images"]:
         assert loaded
         assert shown > (300 if width == 390 else 500)
+
+
+def test_tables_fit_a_wide_window_whatever_the_names(page: str, tmp_path: Path) -> None:
+    name = ", my_company.research.vision.models.resnet_with_a_long_name:ResNet50V2PreAct"
+    long = re.sub(r'(<th scope="row">[^<]*)', rf"\1{name}", page)
+    assert long.count(name) > 60
+    assert seen_by_chromium(long, 1400, tmp_path)["cut"] == []
+
+
+def test_cells_break_before_their_interval_and_never_inside() -> None:
+    assert whole("0.1 (0.05 – 0.2)") == "0.1 <span>(0.05 – 0.2)</span>"
+    assert whole("<b> (a & b)") == "&lt;b&gt; <span>(a &amp; b)</span>"
 
 
 def test_the_probe_sees_overflow_and_requests(tmp_path: Path) -> None:
