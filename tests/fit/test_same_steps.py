@@ -62,6 +62,24 @@ def test_another_law_is_found_out() -> None:
     assert "no curve in steps alone" in found.verdict
 
 
+@pytest.mark.parametrize(("power", "collapses"), [(0.0, True), (0.4, False)])
+def test_a_curve_of_another_form_is_judged_by_what_that_form_leaves_over(
+    power: float, collapses: bool
+) -> None:
+    """An exponential in ``S (B/1024)**power``; its seeds scatter less than any power law misses."""
+    grid = np.meshgrid([256.0, 512, 1024, 2048, 4096], [25.0, 50, 100])
+    batch, epochs = (axis.ravel() for axis in grid)
+    steps, ones = epochs * 50_000 / batch, np.ones(15)
+    mean = 90 - 40 * np.exp(-steps * (batch / 1024) ** power / 400)
+    for draw in range(4):
+        accuracy = mean + np.random.default_rng(draw).normal(0.0, 0.02, 15)
+        table = Tuned(batch=batch, epochs=epochs, steps=steps, accuracy=accuracy, weight=ones,
+                      lrs=ones, diverged=0 * ones)  # fmt: skip
+        found = collapse_of(table, Noise(variance=0.02**2, nu=30, source="replicates"))
+        assert isinstance(found, Collapse)
+        assert found.collapses is collapses
+
+
 def test_one_number_of_epochs_tells_nothing(paper: Loader) -> None:
     answer = collapse(paper({3: ""}, "alexnet"))
     assert isinstance(answer, Answer)
