@@ -31,8 +31,14 @@ from lars_sweep.fit.lr_interval import LrInterval
 Conclusion = Literal["equivalent", "rejected", "compatible", "untested"]
 
 MINIMUM_BATCHES = 3
+MINIMUM_TO_RANK = 8
+"""Batches below which no form is called the best one, unless the errors of the LRs are known. With
+five, one parameter more costs 20 units of the corrected criterion, which only residuals 50 times
+smaller could repay: there the number of batches chooses the form, not the LRs."""
 MARGIN = 0.1
 """Half-width of the exponents that count as equal to a hypothesis."""
+
+NO_BEST = "not identified"
 
 LR_FORMS: tuple[Form, ...] = (
     LogPower(),
@@ -91,6 +97,7 @@ class LrScaling:
     """B0 of ``LR = c/(1 + B0/B)``; 0 is a constant LR, infinite the linear rule."""
     hypotheses: tuple[Hypothesis, ...]
     best_form: str
+    """Name of the form of smallest criterion; `NO_BEST` where too few batches rank them."""
     verdict: str
     """One sentence."""
 
@@ -147,7 +154,7 @@ def lr_scaling(points: BestLr) -> LrScaling | Answer:
         _test(name, value, power, alpha, noise)
         for name, value in (("linear", 1.0), ("square root", 0.5), ("constant", 0.0))
     )
-    best = _best(scores)
+    best = _best(scores, points)
     return LrScaling(
         points=points,
         forms=scores,
@@ -245,9 +252,11 @@ def _test(
     )
 
 
-def _best(scores: tuple[FormScore, ...]) -> str:
+def _best(scores: tuple[FormScore, ...], points: BestLr) -> str:
+    if points.se is None and len(points.batch) < MINIMUM_TO_RANK:
+        return NO_BEST
     judged = [(score.aicc, score.fit.form.name) for score in scores if score.aicc is not None]
-    return min(judged)[1] if judged else "not identified"
+    return min(judged)[1] if judged else NO_BEST
 
 
 def _verdict(alpha: Answer, hypotheses: tuple[Hypothesis, ...], best: str) -> str:

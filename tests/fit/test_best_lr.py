@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from lars_sweep.fit.answers import Answer, Kind
-from lars_sweep.fit.best_lr import BestLr, LrScaling, lr_scaling, pooled_criterion
+from lars_sweep.fit.best_lr import (
+    NO_BEST,
+    BestLr,
+    LrScaling,
+    lr_scaling,
+    pooled_criterion,
+)
 from lars_sweep.fit.rows import Rows
 
 Loader = Callable[[dict[int, str], str], Rows]
@@ -55,6 +61,16 @@ def test_slopes_and_p_values_of_the_tables(paper: Loader) -> None:
         assert found.hypotheses[0].p_value == pytest.approx(linear, abs=0.002)
         assert found.hypotheses[0].conclusion == "rejected"
         assert found.hypotheses[1].p_value == pytest.approx(root, abs=0.01)
+
+
+def test_five_batches_without_errors_name_no_best_form(paper: Loader) -> None:
+    """AlexNet's saturating residuals are 7 times smaller than its root's; pooled they decide."""
+    for tables, model in NETWORKS:
+        found = _scaling(_points(paper(tables, model)))
+        assert found.best_form == NO_BEST
+        assert found.verdict.endswith("best form: not identified.")
+    lr = 20 / (1 + 4096 / BATCHES) * 1.02 ** np.array([1, -1, 1, 1, -1, -1, 1, -1])
+    assert _scaling(BestLr(batch=BATCHES, lr=lr, se=None)).best_form == "saturating"
 
 
 def test_forms_over_all_networks_reject_linear_and_prefer_saturation(paper: Loader) -> None:

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from lars_sweep.fit.analysis.scaling import LrScalingFinding
 from lars_sweep.fit.answers import Answer, p_text
-from lars_sweep.fit.best_lr import FormScore, Hypothesis, LrScaling
+from lars_sweep.fit.best_lr import NO_BEST, FormScore, Hypothesis, LrScaling
 from lars_sweep.report import canvas, tables
 from lars_sweep.report.canvas import INK, MUTED, Shape
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
@@ -297,7 +297,10 @@ def _judged(found: LrScalingFinding) -> str:
         if not isinstance(scaling, LrScaling):
             continue
         tests = "; ".join(f"{h.name} scaling {_test(h)}" for h in scaling.hypotheses)
-        parts.append(f"{measure}{tests}; best form: {_law(scaling.best_form)}")
+        best = f"best form: {_law(scaling.best_form)}"
+        if scaling.best_form == NO_BEST:
+            best = f"no best form: {len(scaling.points.batch)} batches do not rank them"
+        parts.append(f"{measure}{tests}; {best}")
     if not isinstance(found.effective, LrScaling):
         parts.append(f"effective LR: {found.effective.reason}")
     return ". ".join(part[:1].upper() + part[1:] for part in parts)
