@@ -17,6 +17,7 @@ from scipy import stats
 
 from lars_sweep.fit.answers import Answer, Interval, Kind, estimate
 from lars_sweep.fit.engine import (
+    PROFILE,
     CurveFit,
     Data,
     Noise,
@@ -30,6 +31,8 @@ from lars_sweep.fit.forms import Form
 from lars_sweep.fit.linear import FloatArray
 
 _ENVELOPE_WEIGHT = 0.05
+_NOTHING = 1e-17
+"""Weight of a form that changes no digit of a confidence; its profile takes as long as another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,12 @@ class AveragedFit:
             if weight > _ENVELOPE_WEIGHT
         ]
         return np.min(curves, axis=0), np.max(curves, axis=0)
+
+    @property
+    def felt(self) -> list[tuple[CurveFit, float]]:
+        """Forms with weights that a confidence can show."""
+        pairs = zip(self.fits, self.weights.tolist(), strict=True)
+        return [(curve, weight) for curve, weight in pairs if weight > _NOTHING]
 
     def aicc(self, index: int) -> float | None:
         """AICc of one form, sigma from its residuals; None where undefined (n <= k + 2)."""
@@ -138,16 +147,18 @@ def confidence_above(
     at: FloatArray,
     values: FloatArray,
     values_se: float = 0.0,
+    precision: float = PROFILE,
 ) -> FloatArray:
     """Averaged confidence (m,) that the curve at ``at[i]`` lies above ``values[i]``.
 
     ``values_se`` is the standard error of the values where they are estimates themselves: it adds
-    to the curve's own in squares, and so does the error that the observations share.
+    to the curve's own in squares, and so does the error that the observations share. ``precision``
+    is that of the shapes in the profiles: a picture needs less than a number.
     """
     extra = float(np.hypot(values_se, averaged.shared_se))
     total = np.zeros(len(values))
-    for curve, weight in zip(averaged.fits, averaged.weights, strict=True):
-        rise = (profile_of_value(curve, at, values) - curve.rss) / noise.variance
+    for curve, weight in averaged.felt:
+        rise = (profile_of_value(curve, at, values, precision) - curve.rss) / noise.variance
         distance = curve.predict(at) - values
         root = _widened(np.sqrt(np.clip(rise, 0.0, 1e12)), distance, extra)
         total += weight * noise.confidence(np.sign(distance) * root)

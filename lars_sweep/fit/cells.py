@@ -62,7 +62,9 @@ def cells(rows: Rows, by: Sequence[str], metric: str = "accuracy") -> Cells:
     present = rows.where(rows.status != "failed")
     keys: list[tuple[float, ...]] = []
     samples, diverged, pruned = [], [], []
-    for key, group in present.groups(by):
+    if len(present):
+        present[metric]  # raises, with the columns that there are
+    for key, group in present.only((*by, metric, "status")).groups(by):
         status = group.status
         values = group.floats(metric)
         finished = np.sort(values[(status == "ok") & np.isfinite(values)])

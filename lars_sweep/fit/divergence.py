@@ -32,24 +32,41 @@ def clopper_pearson_lower(diverged: float, runs: float, level: float = 0.95) -> 
 def isotonic(diverged: FloatArray, runs: FloatArray) -> FloatArray:
     """Non-decreasing maximum-likelihood P (..., n) from counts (..., n), by the max-min formula.
 
-    Cells without runs take their left neighbour's value (0 at the left end).
+    Cells without runs take a neighbour's value (0 where no cell has runs).
     """
-    n = diverged.shape[-1]
-    if n == 0:
+    if diverged.shape[-1] == 0:
         return diverged
+    return np.asarray(_fits_from(_window_means(diverged, runs))[..., 0, :])
+
+
+def _window_means(diverged: FloatArray, runs: FloatArray) -> FloatArray:
+    """Share of diverged runs in cells a..b (..., n, n), NaN without runs or where b < a."""
+    n = diverged.shape[-1]
     zero = np.zeros((*diverged.shape[:-1], 1))
     hits = np.concatenate([zero, np.cumsum(diverged, axis=-1)], axis=-1)
     total = np.concatenate([zero, np.cumsum(runs, axis=-1)], axis=-1)
-    # mean[a, b]: share of diverged runs in cells a..b
     count = total[..., None, 1:] - total[..., :-1, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = (hits[..., None, 1:] - hits[..., :-1, None]) / count
-    valid = np.triu(np.ones((n, n), dtype=bool)) & (count > 0)
-    mean = np.where(valid, mean, np.inf)
-    best_end = np.minimum.accumulate(mean[..., ::-1], axis=-1)[..., ::-1]
-    usable = np.where(np.isfinite(best_end), best_end, -np.inf)
-    usable = np.where(np.triu(np.ones((n, n), dtype=bool)), usable, -np.inf)
-    return np.asarray(np.maximum(0.0, np.max(usable, axis=-2)))
+    known = np.triu(np.ones((n, n), dtype=bool)) & (count > 0)
+    found = hits[..., None, 1:] - hits[..., :-1, None]
+    return np.asarray(np.where(known, found / np.where(known, count, 1.0), np.nan))
+
+
+def _fits_from(mean: FloatArray) -> FloatArray:
+    """Isotonic fits (..., j, i) of the cells j..n-1 alone, for every j: the best start of means."""
+    end = np.where(np.isnan(mean), np.inf, mean)
+    lowest = np.minimum.accumulate(end[..., ::-1], axis=-1)[..., ::-1]
+    inside = np.triu(np.ones(mean.shape[-2:], dtype=bool)) & np.isfinite(lowest)
+    usable = np.where(inside, lowest, -np.inf)
+    return np.maximum(0.0, np.maximum.accumulate(usable[..., ::-1, :], axis=-2)[..., ::-1, :])
+
+
+def _fits_up_to(mean: FloatArray) -> FloatArray:
+    """Isotonic fits (..., j, i) of the cells 0..j alone, for every j: the min-max formula."""
+    start = np.where(np.isnan(mean), -np.inf, mean)
+    highest = np.maximum.accumulate(start, axis=-2)
+    inside = np.triu(np.ones(mean.shape[-2:], dtype=bool))
+    ends = np.minimum.accumulate(np.where(inside, highest, np.inf), axis=-1)
+    return np.maximum(0.0, np.swapaxes(ends, -1, -2))
 
 
 def _log_likelihood(p: FloatArray, diverged: FloatArray, runs: FloatArray) -> FloatArray:
@@ -64,14 +81,17 @@ def takeover_deviance(diverged: FloatArray, runs: FloatArray) -> FloatArray:
     parts are isotonic fits clipped at 1/2, which is their exact constrained optimum.
     """
     n = diverged.shape[-1]
-    unrestricted = _log_likelihood(isotonic(diverged, runs), diverged, runs)
-    deviances = []
-    for j in range(n + 1):
-        below = np.minimum(isotonic(diverged[..., :j], runs[..., :j]), 0.5)
-        above = np.maximum(isotonic(diverged[..., j:], runs[..., j:]), 0.5)
-        fitted = np.concatenate([below, above], axis=-1)
-        deviances.append(2.0 * (unrestricted - _log_likelihood(fitted, diverged, runs)))
-    return np.maximum(np.stack(deviances, axis=-1), 0.0)
+    if n == 0:
+        return np.zeros((*diverged.shape[:-1], 1))
+    mean = _window_means(diverged, runs)
+    rest = _fits_from(mean)
+    fitted = np.zeros((*diverged.shape[:-1], n + 1, n))
+    fitted[..., 1:, :] = np.minimum(_fits_up_to(mean), 0.5)
+    after = np.arange(n) >= np.arange(n)[:, None]
+    fitted[..., :-1, :] = np.where(after, np.maximum(rest, 0.5), fitted[..., :-1, :])
+    unrestricted = _log_likelihood(rest[..., 0, :], diverged, runs)
+    given = _log_likelihood(fitted, diverged[..., None, :], runs[..., None, :])
+    return np.maximum(2.0 * (unrestricted[..., None] - given), 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,16 @@ from scipy import optimize, stats
 
 from lars_sweep.fit.answers import Interval
 from lars_sweep.fit.forms import Form
-from lars_sweep.fit.linear import FloatArray, constrained_lstsq, lstsq_on_line, solve_spd
+from lars_sweep.fit.linear import (
+    FloatArray,
+    constrained_lstsq,
+    lstsq_on_line,
+    rss_on_line,
+    solve_spd,
+)
 
 # Resolution of shapes inside a profile: its RSS is then wrong by the square of this.
-_PROFILE = 1e-5
+PROFILE = 1e-5
 
 Objective = Callable[[FloatArray], FloatArray]
 """Residual sums of squares (..., G) of shapes (..., G, q)."""
@@ -136,12 +142,13 @@ def minimise(
     high = np.array([axis[-1] for axis in axes])
     half_width = 2 if len(axes) == 2 else 4
     lattice = _product([np.arange(-half_width, half_width + 1.0)] * len(axes))
+    solution = _parabola(lattice)
     step = np.broadcast_to([axis[1] - axis[0] for axis in axes], best.shape) / half_width
     for _ in range(60):
         candidates = np.clip(best[..., None, :] + lattice * step[..., None, :], low, high)
         values = objective(candidates)
         chosen = np.argmin(values, axis=-1)
-        vertex = np.clip(best + _vertex(lattice, values) * step, low, high)
+        vertex = np.clip(best + _vertex(len(axes), solution, values) * step, low, high)
         nearest = np.take_along_axis(candidates, chosen[..., None, None], axis=-2)[..., 0, :]
         # Clipped candidates coincide: only a move of the full width is one onto the rim.
         rim = np.any(np.abs(nearest - best) > (half_width - 0.5) * step, axis=-1)
@@ -154,16 +161,21 @@ def minimise(
     return np.asarray(best)
 
 
-def _vertex(lattice: FloatArray, values: FloatArray) -> FloatArray:
-    """Minimum (..., q) of the least-squares parabola through lattice values (..., L), in steps."""
+def _parabola(lattice: FloatArray) -> FloatArray:
+    """What turns lattice values (L,) into a parabola by least squares (L, 1 + q + pairs)."""
     q = lattice.shape[1]
+    squares = [lattice[:, i] * lattice[:, j] for i in range(q) for j in range(i, q)]
+    monomials = np.column_stack([np.ones(len(lattice)), lattice, *squares])
+    return np.asarray(np.linalg.pinv(monomials).T)
+
+
+def _vertex(q: int, solution: FloatArray, values: FloatArray) -> FloatArray:
+    """Minimum (..., q) of the parabola through lattice values (..., L), in steps."""
     pairs = [(i, j) for i in range(q) for j in range(i, q)]
-    squares = np.stack([lattice[:, i] * lattice[:, j] for i, j in pairs], axis=-1)
-    monomials = np.concatenate([np.ones((len(lattice), 1)), lattice, squares], axis=-1)
     finite = np.where(
         np.isfinite(values), values, np.max(values, where=np.isfinite(values), initial=0.0)
     )
-    coefficients = finite @ np.linalg.pinv(monomials).T
+    coefficients = finite @ solution
     hessian = np.zeros((*values.shape[:-1], q, q))
     for (i, j), bend in zip(pairs, np.moveaxis(coefficients[..., 1 + q :], -1, 0), strict=True):
         hessian[..., i, j] += bend
@@ -236,6 +248,7 @@ def profile_many(
     functional: Functional,
     at: FloatArray,
     values: FloatArray,
+    precision: float = PROFILE,
 ) -> FloatArray:
     """Smallest RSS (m,) with ``functional(theta, at[i]) @ beta = values[i]``.
 
@@ -245,18 +258,22 @@ def profile_many(
         functional: the derived number.
         at: points (m, d).
         values: (m,).
+        precision: resolution of the shapes.
     """
     x, y, weights = data
     feasible = form.feasible()
 
     def objective(theta: FloatArray) -> FloatArray:
-        spread = theta[None] if theta.ndim == 2 else theta
+        common = theta.ndim == 2
+        spread = theta[None] if common else theta
         rows = functional(spread, at[:, None, None, :])
         target = np.broadcast_to(values[:, None], rows.shape[:-1])
         basis = form.basis(spread, x)
+        if common and basis.shape[-1] == 2:
+            return rss_on_line(basis[0], y, weights, feasible, rows, target)
         return lstsq_on_line(basis, y[:, None, :], weights[:, None, :], feasible, rows, target)[1]
 
-    theta = minimise(objective, form.grid(x), batch=(len(values),), precision=_PROFILE)
+    theta = minimise(objective, form.grid(x), batch=(len(values),), precision=precision)
     return np.asarray(objective(theta[:, None, :])[:, 0])
 
 
@@ -270,16 +287,22 @@ def value_of(form: Form) -> Functional:
 
 
 def profile_of_functional(
-    curve: CurveFit, functional: Functional, at: FloatArray, values: FloatArray
+    curve: CurveFit,
+    functional: Functional,
+    at: FloatArray,
+    values: FloatArray,
+    precision: float = PROFILE,
 ) -> FloatArray:
     """`profile_many` of one set of data; at (m, d), values (m,)."""
     data = (curve.data.x, curve.data.y[None], curve.data.weights[None])
-    return profile_many(curve.form, data, functional, at, values)
+    return profile_many(curve.form, data, functional, at, values, precision)
 
 
-def profile_of_value(curve: CurveFit, at: FloatArray, values: FloatArray) -> FloatArray:
+def profile_of_value(
+    curve: CurveFit, at: FloatArray, values: FloatArray, precision: float = PROFILE
+) -> FloatArray:
     """Smallest RSS (m,) of curves through ``(at[i], values[i])``; forms without an offset."""
-    return profile_of_functional(curve, value_of(curve.form), at, values)
+    return profile_of_functional(curve, value_of(curve.form), at, values, precision)
 
 
 def profile_of_linear(curve: CurveFit, index: int, values: FloatArray) -> FloatArray:
@@ -294,7 +317,7 @@ def profile_of_linear(curve: CurveFit, index: int, values: FloatArray) -> FloatA
         target = np.broadcast_to(values[:, None], (len(values), spread.shape[-2]))
         return lstsq_on_line(basis, rest, data.weights, feasible, functional, target)[1]
 
-    theta = minimise(objective, form.grid(data.x), batch=(len(values),), precision=_PROFILE)
+    theta = minimise(objective, form.grid(data.x), batch=(len(values),), precision=PROFILE)
     return np.asarray(objective(theta[:, None, :])[:, 0])
 
 
@@ -312,7 +335,7 @@ def profile_of_shape(curve: CurveFit, index: int, values: FloatArray) -> FloatAr
         rest = data.y - form.offset(theta, data.x)
         return constrained_lstsq(form.basis(theta, data.x), rest, data.weights, feasible)[1]
 
-    theta = minimise(objective, others, batch=(len(values),), precision=_PROFILE)
+    theta = minimise(objective, others, batch=(len(values),), precision=PROFILE)
     return np.asarray(objective(theta[:, None, :])[:, 0])
 
 

@@ -58,28 +58,27 @@ class _Side:
         """Fall of the RSS with the best curvature k >= 0 (K, R, levels)."""
         known = self.square > 0
         inverse = np.where(known, 1.0 / np.where(known, self.square, 1.0), 0.0)
-        gain = _lines(self.slope, self.intercept, level, np.empty((*known.shape, level.shape[1])))
+        lines = np.stack([self.slope, -self.intercept], axis=-1).transpose(1, 0, 2)
+        gain = np.empty((*known.shape, level.shape[1]))
+        np.matmul(lines, _with_ones(level), out=gain.transpose(1, 0, 2))
         np.maximum(gain, 0.0, out=gain)
         gain *= gain
         gain *= inverse[..., None]
         return gain
 
-    def bent_gain(self, level: FloatArray, curvature: FloatArray, out: FloatArray) -> FloatArray:
-        """The same with a given curvature (m,) at each of the first m knots (m, R, levels)."""
-        k = curvature[:, None]
-        m = len(k)
-        offset = 2.0 * k * self.intercept[:m] + k**2 * self.square[:m]
-        return _lines(2.0 * k * self.slope[:m], offset, level, out[:m])
+    def bent_lines(self, curvature: FloatArray) -> FloatArray:
+        """The same with given curvatures (E, K) as lines over the level (E, R, K, 2)."""
+        k = curvature[..., None]
+        offset = 2.0 * k * self.intercept + k**2 * self.square
+        return np.stack([2.0 * k * self.slope, -offset], axis=-1).transpose(0, 2, 1, 3)
 
 
-def _lines(slope: FloatArray, offset: FloatArray, level: FloatArray, out: FloatArray) -> FloatArray:
-    """``slope * level - offset`` (m, R, levels) from (m, R), (m, R) and (R, levels).
+def _with_ones(level: FloatArray) -> FloatArray:
+    """Levels (R, L) as what lines are multiplied with (R, 2, L).
 
-    As a product of matrices: five times faster than to multiply and subtract.
+    A product of matrices is five times faster than to multiply and subtract.
     """
-    lines = np.stack([slope, -offset], axis=-1).transpose(1, 0, 2)
-    np.matmul(lines, np.stack([level, np.ones_like(level)], axis=1), out=out.transpose(1, 0, 2))
-    return out
+    return np.stack([level, np.ones_like(level)], axis=1)
 
 
 def upper_edge_profiles(
@@ -153,17 +152,20 @@ def _profiles(
     level = _levels(y, w, sides, delta)
     base = _base(level, y, w)
     left = sides[0].free_gain(level)
-    left_best = np.maximum.accumulate(left, axis=0)
-    flat = np.empty((len(y), len(edges), level.shape[1]))
-    split = np.empty_like(flat)
-    gain, both = np.empty_like(left), np.empty_like(left)
-    for j, edge in enumerate(edges):
-        m = int(np.searchsorted(knots, edge - 1e-9))
-        right = sides[1].bent_gain(level, delta / (edge - knots[:m]) ** 2, gain)
-        split[:, j] = base - np.max(np.add(left[:m], right, out=both[:m]), axis=0)
-        flat[:, j] = base - np.max(np.add(left_best[:m], right, out=both[:m]), axis=0)
-    rss = parabolic_minimum(flat), parabolic_minimum(split)
-    return *rss, level, _level_rss(level, y, w, sides)
+    # split, whose knots are one, and flat, whose left knot is any up to the right one
+    tops = np.stack([left, np.maximum.accumulate(left, axis=0)], axis=1)
+    behind = edges[:, None] - knots
+    ahead = behind > 1e-9
+    lines = sides[1].bent_lines(np.where(ahead, delta / np.where(ahead, behind, 1.0) ** 2, 0.0))
+    levels = _with_ones(level)
+    rss = np.empty((2, len(edges), *level.shape))
+    right, both = np.empty((len(knots), *level.shape)), np.empty_like(tops)
+    for j, m in enumerate(np.count_nonzero(ahead, axis=1).tolist()):
+        np.matmul(lines[j, :, :m], levels, out=right[:m].transpose(1, 0, 2))
+        np.add(tops[:m], right[:m, None], out=both[:m])
+        np.subtract(base, np.max(both[:m], axis=0), out=rss[:, j])
+    split, flat = (parabolic_minimum(one.swapaxes(0, 1)) for one in rss)
+    return flat, split, level, _level_rss(level, y, w, sides)
 
 
 def parabolic_minimum(values: FloatArray) -> FloatArray:

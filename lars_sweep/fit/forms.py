@@ -7,6 +7,7 @@ is fixed (variable projection). Accuracies are percent, steps are optimizer step
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -54,9 +55,13 @@ class _NoOffset:
 
 def _falling(g: FloatArray) -> FloatArray:
     """Basis of ``a - b g``."""
-    return np.stack([np.ones_like(g), -g], axis=-1)
+    basis = np.empty((*g.shape, 2))
+    basis[..., 0] = 1.0
+    np.negative(g, out=basis[..., 1])
+    return basis
 
 
+@cache  # with its faces, which take longer than a fit on them
 def _saturating_limits(chance: float, *, from_chance: bool) -> Inequalities:
     """``0 <= b``, ``a <= 100`` and, where b is the whole climb, ``b <= a - chance``."""
     rows = [[0.0, -1.0], [1.0, 0.0]]

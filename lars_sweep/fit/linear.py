@@ -49,7 +49,9 @@ class Inequalities:
     def holds(self, beta: FloatArray) -> npt.NDArray[np.bool_]:
         """Whether beta (..., p) is feasible, up to rounding."""
         slack = _SLACK * (1.0 + np.abs(self.limits))
-        inside: npt.NDArray[np.bool_] = np.all(beta @ self.rows.T <= self.limits + slack, axis=-1)
+        inside: npt.NDArray[np.bool_] = np.ones(beta.shape[:-1], dtype=bool)
+        for row, limit in zip(self.rows, self.limits + slack, strict=True):  # few rows, many betas
+            inside = inside & (beta @ row <= limit)
         return inside
 
     def active(self, beta: FloatArray) -> npt.NDArray[np.bool_]:
@@ -78,18 +80,16 @@ def solve_spd(gram: FloatArray, right: FloatArray) -> tuple[FloatArray, npt.NDAr
         for j in range(i + 1, q):
             factor = matrix[j][i] * inverse
             vector[j] = vector[j] - factor * vector[i]
-            for k in range(i, q):
+            for k in range(i + 1, q):
                 matrix[j][k] = matrix[j][k] - factor * matrix[i][k]
-        matrix[i] = [entry * inverse for entry in matrix[i]]
+        matrix[i][i + 1 :] = [entry * inverse for entry in matrix[i][i + 1 :]]
         vector[i] = vector[i] * inverse
     for i in reversed(range(q)):
         for j in range(i):
             vector[j] = vector[j] - matrix[j][i] * vector[i]
-    z = (
-        np.stack([np.broadcast_to(v, shape) for v in vector], axis=-1)
-        if q
-        else np.zeros((*shape, 0))
-    )
+    z = np.empty((*shape, q))
+    for i in range(q):
+        z[..., i] = vector[i]
     return z, regular
 
 
@@ -108,23 +108,91 @@ def constrained_lstsq(
         beta (..., p) and the weighted residual sum of squares (...,), infinite where the feasible
         set is empty.
     """
-    shape = np.broadcast_shapes(design.shape[:-2], y.shape[:-1])
-    best_beta = np.zeros((*shape, design.shape[-1]))
-    best_rss = np.full(shape, np.inf)
-    for origin, basis in feasible.faces:
-        columns = design @ basis
-        rest = y - design @ origin
-        weighted = columns * weights[..., None]
-        gram = np.swapaxes(weighted, -1, -2) @ columns
-        right = (np.swapaxes(weighted, -1, -2) @ rest[..., None])[..., 0]
-        z, regular = solve_spd(gram, right)
-        residual = rest - (columns @ z[..., None])[..., 0]
-        rss = np.sum(weights * residual * residual, axis=-1)
-        beta = origin + z @ basis.T
-        better = regular & (rss < best_rss) & feasible.holds(beta)
-        best_rss = np.where(better, rss, best_rss)
-        best_beta = np.where(better[..., None], beta, best_beta)
-    return best_beta, best_rss
+    beta, rss, inside = _on_face(design, y, weights, feasible, feasible.faces[0])
+    outside = ~inside
+    if not outside.any():
+        return beta, rss
+    # Where the free optimum is not feasible, and only there, the others are tried.
+    shape, n = outside.shape, design.shape[-2]
+    design = np.broadcast_to(design, (*shape, *design.shape[-2:]))[outside]
+    y, weights = (np.broadcast_to(part, (*shape, n))[outside] for part in (y, weights))
+    best_beta = np.zeros((len(y), design.shape[-1]))
+    best_rss = np.full(len(y), np.inf)
+    for face in feasible.faces[1:]:
+        own_beta, own_rss, good = _on_face(design, y, weights, feasible, face)
+        better = good & (own_rss < best_rss)
+        best_rss = np.where(better, own_rss, best_rss)
+        best_beta = np.where(better[..., None], own_beta, best_beta)
+    beta[outside], rss[outside] = best_beta, best_rss
+    return beta, rss
+
+
+def _on_face(
+    design: FloatArray,
+    y: FloatArray,
+    weights: FloatArray,
+    feasible: Inequalities,
+    face: tuple[FloatArray, FloatArray],
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    """Optimum of a face's plane, its residual sum of squares, and whether it is a solution."""
+    origin, basis = face
+    columns = design @ basis
+    rest = y - design @ origin
+    weighted = columns * weights[..., None]
+    gram = np.swapaxes(weighted, -1, -2) @ columns
+    right = (np.swapaxes(weighted, -1, -2) @ rest[..., None])[..., 0]
+    z, regular = solve_spd(gram, right)
+    residual = rest - (columns @ z[..., None])[..., 0]
+    rss = np.sum(weights * residual * residual, axis=-1)
+    beta = origin + z @ basis.T
+    good = np.asarray(regular & np.isfinite(rss) & feasible.holds(beta))
+    return beta, np.asarray(rss), good
+
+
+def rss_on_line(
+    design: FloatArray,
+    y: FloatArray,
+    weights: FloatArray,
+    feasible: Inequalities,
+    functional: FloatArray,
+    value: FloatArray,
+) -> FloatArray:
+    """The RSS of `lstsq_on_line` for many data and shapes of two parameters, from their moments.
+
+    Ten times faster where all share the designs, and a little less exact: to choose among shapes.
+
+    Args:
+        design: (G, n, 2).
+        y: (m, n), or (1, n) for the same data m times.
+        weights: (m, n) or (1, n).
+        feasible: linear constraints on beta.
+        functional: (m, G, 2).
+        value: (m, G).
+    """
+    g = len(design)
+    first, second = design[..., 0].T, design[..., 1].T
+    squares = np.concatenate([first * first, first * second, second * second], axis=1)
+    a, b, c = np.moveaxis((weights @ squares).reshape(-1, 3, g), 1, 0)
+    weighted = weights * y
+    u, v = np.moveaxis((weighted @ np.concatenate([first, second], axis=1)).reshape(-1, 2, g), 1, 0)
+    square = np.sum(functional * functional, axis=-1)
+    reachable = square > _FLOOR
+    with np.errstate(over="ignore", invalid="ignore"):
+        beta = functional * (value / np.where(reachable, square, 1.0))[..., None]
+        direction = np.stack([-functional[..., 1], functional[..., 0]], axis=-1)
+        d, e = direction[..., 0], direction[..., 1]
+        mixed = 2.0 * d * e * b
+        norm, most = a * d * d + mixed + c * e * e, a * d * d + np.abs(mixed) + c * e * e
+        slope = d * (u - a * beta[..., 0] - b * beta[..., 1])
+        slope += e * (v - b * beta[..., 0] - c * beta[..., 1])
+        z = slope / np.where(norm > _SINGULAR * most + _FLOOR, norm, np.inf)
+        low, high = _feasible_segment(feasible, beta, direction)
+        beta = beta + np.clip(z, low, high)[..., None] * direction
+        p, q = beta[..., 0], beta[..., 1]
+        rss = np.sum(weighted * y, axis=-1)[:, None] - 2.0 * (u * p + v * q)
+        rss += a * p * p + 2.0 * b * p * q + c * q * q
+        possible = reachable & np.isfinite(rss) & feasible.holds(beta)
+    return np.asarray(np.where(possible, rss, np.inf))
 
 
 def lstsq_on_line(
@@ -156,13 +224,16 @@ def lstsq_on_line(
         if design.shape[-1] == 2:
             direction = np.stack([-functional[..., 1], functional[..., 0]], axis=-1)
             column = (design @ direction[..., None])[..., 0]
-            rest = y - (design @ beta[..., None])[..., 0]
-            norm = np.sum(weights * column * column, axis=-1)
-            z = np.sum(weights * column * rest, axis=-1) / np.where(norm > _FLOOR, norm, np.inf)
-            low, high = _feasible_segment(feasible, beta, direction)
-            beta = beta + np.clip(z, low, high)[..., None] * direction
-        residual = y - (design @ beta[..., None])[..., 0]
-        rss = np.sum(weights * residual * residual, axis=-1)
+            residual = y - (design @ beta[..., None])[..., 0]
+            weighted = weights * column
+            norm = np.einsum("...n,...n->...", weighted, column)
+            slope = np.einsum("...n,...n->...", weighted, residual)
+            z = slope / np.where(norm > _FLOOR, norm, np.inf)
+            z = np.clip(z, *_feasible_segment(feasible, beta, direction))[..., None]
+            beta, residual = beta + z * direction, residual - z * column
+        else:
+            residual = y - (design @ beta[..., None])[..., 0]
+        rss = np.einsum("...n,...n->...", weights * residual, residual)
         possible = reachable & np.isfinite(rss) & feasible.holds(beta)
     return beta, np.where(possible, rss, np.inf)
 
@@ -171,10 +242,12 @@ def _feasible_segment(
     feasible: Inequalities, start: FloatArray, direction: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Limits of z for which ``start + z * direction`` is feasible (low may exceed high)."""
-    slope = direction @ feasible.rows.T
-    room = feasible.limits - start @ feasible.rows.T
-    with np.errstate(divide="ignore"):
-        limit = room / slope
-    low = np.max(np.where(slope < 0, limit, -np.inf), axis=-1, initial=-np.inf)
-    high = np.min(np.where(slope > 0, limit, np.inf), axis=-1, initial=np.inf)
+    shape = np.broadcast_shapes(start.shape[:-1], direction.shape[:-1])
+    low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
+    for row, limit in zip(feasible.rows, feasible.limits, strict=True):  # few, and long arrays
+        slope = direction @ row
+        with np.errstate(divide="ignore"):
+            end = (limit - start @ row) / slope
+        np.maximum(low, end, out=low, where=slope < 0)
+        np.minimum(high, end, out=high, where=slope > 0)
     return low, np.maximum(high, low)

@@ -67,14 +67,23 @@ class Rows:
         if not names:
             yield (), self
             return
-        members: dict[tuple[Any, ...], list[int]] = {}
-        for index, key in enumerate(zip(*(self[name].tolist() for name in names), strict=True)):
-            known = tuple(None if value != value else value for value in key)
-            members.setdefault(known, []).append(index)
-        for key in sorted(
-            members, key=lambda item: tuple((v is None, "" if v is None else v) for v in item)
-        ):
-            yield key, self.where(np.array(members[key]))
+        coded = [_coded(self[name]) for name in names]
+        code = np.zeros(len(self), dtype=np.intp)
+        for values, own in coded:
+            if len(values) > 1:
+                code = np.unique(code * len(values) + own, return_inverse=True)[1]
+        order = np.argsort(code, kind="stable")
+        starts = np.flatnonzero(np.diff(code[order], prepend=-1))
+        for index in np.split(order, starts[1:]) if len(self) else ():
+            yield tuple(values[own[index[0]]] for values, own in coded), self.where(index)
+
+    def values(self, name: str) -> list[Any]:
+        """The different values of a column, ascending; None, last, where some are missing."""
+        return _coded(self[name])[0]
+
+    def only(self, names: Collection[str]) -> Rows:
+        """Those of the named columns that there are: what many small groups are cut from."""
+        return Rows({name: column for name, column in self.columns.items() if name in names})
 
     @property
     def status(self) -> Array:
@@ -82,6 +91,19 @@ class Rows:
         if "status" in self:
             return self["status"]
         return np.full(len(self), "ok", dtype=object)
+
+
+def _coded(column: Array) -> tuple[list[Any], npt.NDArray[np.intp]]:
+    """Different values, ascending, a missing one as None and last; each row's index into them."""
+    if column.dtype.kind in "biuf":
+        found, index = np.unique(column, return_inverse=True)
+        return [None if value != value else value for value in found.tolist()], index
+    known: dict[Any, int] = {}
+    rows = [known.setdefault(None if v != v else v, len(known)) for v in column.tolist()]
+    values = sorted(known, key=lambda value: (value is None, "" if value is None else value))
+    place = np.empty(len(values), dtype=np.intp)
+    place[[known[value] for value in values]] = np.arange(len(values))
+    return values, place[np.array(rows, dtype=np.intp)]
 
 
 def refuse_mixed(rows: Rows, modelled: Collection[str], pool: Collection[str] = ()) -> None:

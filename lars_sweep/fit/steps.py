@@ -210,6 +210,11 @@ def _points(steps: FloatArray, batch: float) -> FloatArray:
     return np.stack([steps, np.full(len(steps), float(batch))], axis=-1)
 
 
+def _at_epochs(found: StepsFit, batch: FloatArray, epochs: float) -> FloatArray:
+    """Points (m, 2) of the curve at several batches (m,) after the same epochs."""
+    return np.stack([epochs * found.samples / batch, batch], axis=-1)
+
+
 def _search(cells: Tuned) -> FloatArray:
     """Steps to search: from 1/8 of the fewest to 2**10 times the most, then infinitely many."""
     low, high = np.log2(cells.steps.min()) - 3, np.log2(cells.steps.max()) + _SEARCH_OCTAVES
@@ -231,23 +236,23 @@ def batch_losing(found: StepsFit, delta: float, epochs: float) -> Answer:
     tested = found.cells.batch
     batches = np.exp2(np.arange(np.log2(tested.min()) - 2, np.log2(tested.max()) + 3, 1 / 6))
 
-    def depths(at: FloatArray) -> FloatArray:
-        """Loss beyond delta (forms, m) at batches (m,)."""
-        here = np.stack([epochs * found.samples / at, at], axis=-1)
+    def depth(curve: CurveFit, at: FloatArray) -> FloatArray:
+        """Loss beyond delta (m,) at batches (m,)."""
         end = np.stack([np.full(len(at), np.inf), at], axis=-1)
-        return np.stack([c.predict(end) - c.predict(here) - delta for c in found.averaged.fits])
+        return curve.predict(end) - curve.predict(_at_epochs(found, at, epochs)) - delta
 
     if noise is None:
-        value = first_crossing(batches, found.averaged.weights @ depths(batches), 0.0)
+        depths = np.stack([depth(curve, batches) for curve in found.averaged.fits])
+        value = first_crossing(batches, found.averaged.weights @ depths, 0.0)
         return Answer(kind=Kind.NO_SIGMA, value=value, unit="samples", reason="no sigma")
 
     def confidence(at: FloatArray) -> FloatArray:
-        here = np.stack([epochs * found.samples / at, at], axis=-1)
+        here = _at_epochs(found, at, epochs)
         total = np.zeros(len(at))
-        forms = zip(found.averaged.fits, found.averaged.weights, depths(at), strict=True)
-        for curve, weight, depth in forms:
+        for curve, weight in found.averaged.felt:
             rise = (_profile_of_loss(curve, here, delta) - curve.rss) / noise.variance
-            total += weight * noise.confidence(np.sign(depth) * np.sqrt(np.clip(rise, 0.0, 1e12)))
+            root = np.sign(depth(curve, at)) * np.sqrt(np.clip(rise, 0.0, 1e12))
+            total += weight * noise.confidence(root)
         return total
 
     batches, climb = scan(confidence, batches)

@@ -56,6 +56,24 @@ def test_takeover_deviance_is_the_cost_of_the_best_constrained_candidate() -> No
         assert found[j] == pytest.approx(2 * (free - best), abs=1e-6)
 
 
+def test_takeover_deviance_fits_both_parts_as_isotonic_fits_them_alone() -> None:
+    rng = np.random.default_rng(3)
+    runs = rng.integers(0, 6, (200, 9)).astype(float)
+    diverged = np.floor(runs * rng.random((200, 9)))
+    free = _loglik(isotonic(diverged, runs), diverged, runs)
+    found = takeover_deviance(diverged, runs)
+    for j in range(10):
+        below = np.minimum(isotonic(diverged[:, :j], runs[:, :j]), 0.5)
+        above = np.maximum(isotonic(diverged[:, j:], runs[:, j:]), 0.5)
+        fitted = np.concatenate([below, above], axis=1)
+        cost = np.maximum(2 * (free - _loglik(fitted, diverged, runs)), 0.0)
+        np.testing.assert_allclose(found[:, j], cost, rtol=0, atol=1e-12)
+
+
+def test_no_cells_have_one_place_of_takeover() -> None:
+    assert takeover_deviance(np.zeros(0), np.zeros(0)).tolist() == [0.0]
+
+
 def test_cells_without_runs_say_nothing() -> None:
     full = takeover_deviance(np.array([0.0, 3.0]), np.array([3.0, 3.0]))
     gap = takeover_deviance(np.array([0.0, 0.0, 3.0]), np.array([3.0, 0.0, 3.0]))

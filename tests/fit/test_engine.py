@@ -25,7 +25,13 @@ from lars_sweep.fit.forms import (
     SeffExp,
     Split,
 )
-from lars_sweep.fit.linear import Inequalities, constrained_lstsq, free, lstsq_on_line
+from lars_sweep.fit.linear import (
+    Inequalities,
+    constrained_lstsq,
+    free,
+    lstsq_on_line,
+    rss_on_line,
+)
 
 STEPS = np.geomspace(1000.0, 2e5, 9)
 STEPS_AND_BATCH = np.concatenate(
@@ -124,6 +130,30 @@ def test_constrained_least_squares_agrees_with_a_general_solver(
     )
     assert rss <= oracle.fun + 1e-6
     np.testing.assert_allclose(rss, np.sum((y - design @ beta) ** 2), rtol=1e-9, atol=1e-12)
+
+
+def test_sums_of_squares_from_moments_are_those_of_the_residuals() -> None:
+    rng = np.random.default_rng(5)
+    form = SeffExp(reference_batch=4096.0, chance=0.1)
+    x, shapes = STEPS_AND_BATCH, engine._product(form.grid(STEPS_AND_BATCH))
+    basis, values = form.basis(shapes, x), rng.uniform(60.0, 99.0, 7)
+    y = 90.0 - 30.0 * np.exp(-x[:, 0] / 9000.0) + rng.normal(0.0, 0.2, (7, len(x)))
+    weights = rng.uniform(1.0, 20.0, (7, len(x)))
+    rows = form.basis(shapes, np.array([[5000.0, 1024.0]]))[None, :, 0, :]
+    given = np.broadcast_to(values[:, None], (7, len(shapes)))
+    exact = lstsq_on_line(
+        basis,
+        y[:, None],
+        weights[:, None],
+        form.feasible(),
+        np.broadcast_to(rows, (7, *rows.shape[1:])),
+        given,
+    )[1]
+    quick = rss_on_line(basis, y, weights, form.feasible(), rows, given)
+    np.testing.assert_array_equal(np.isfinite(quick), np.isfinite(exact))
+    assert np.isfinite(exact).mean() > 0.2
+    known = np.isfinite(exact)
+    np.testing.assert_allclose(quick[known], exact[known], rtol=1e-7)
 
 
 def test_least_squares_on_a_line_meets_it_and_the_constraints() -> None:

@@ -61,8 +61,12 @@ def _why_none(rows: Rows) -> str:
     return "every LR with a finished seed has a pruned one as well, which says nothing of its end"
 
 
+_READ = ("base_lr", "status", "accuracy", "samples", "lr_peak", "warmup_epochs")
+
+
 def _choose(rows: Rows, batch: int, epochs: float) -> Chosen | None:
     choose_by, report = choice_metric(rows), report_metric(rows)
+    rows = rows.only((choose_by, report, *_READ))
     settings = list(rows.groups(("base_lr",))) if "base_lr" in rows else [((None,), rows)]
     tested = [i for i, (_, seeds) in enumerate(settings) if np.any(seeds.status != "pruned")]
     eligible = [

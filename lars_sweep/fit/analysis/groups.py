@@ -112,7 +112,7 @@ def rivals(groups: Iterable[Group]) -> Iterator[tuple[Group, Group | TooLittle]]
 
 def _values(rows: Rows, name: str) -> int:
     """Different values of a column; missing ones are one more."""
-    return sum(1 for _ in rows.groups((name,)))
+    return len(rows.values(name))
 
 
 def _splits(rows: Rows, name: str) -> bool:
