@@ -16,6 +16,8 @@ _ROUNDS = 5
 _WIDENINGS = 4
 _CLOSE = 0.01
 """Error of a normal quantile that a picture does not show: 0.5 % of the band's width."""
+_SHAPES = 1e-4
+"""Resolution of shapes: the RSS is wrong by its square, times the curvature."""
 _FELT = 1e-4
 """Weight of a form; confidence is averaged, so this much at most is missing of 0.025."""
 
@@ -53,7 +55,7 @@ def _heavy(averaged: AveragedFit) -> AveragedFit:
 
 def _quantile(averaged: AveragedFit, noise: Noise, at: FloatArray, value: FloatArray) -> FloatArray:
     """Normal quantile (m,) of the confidence that the curve lies above ``value``: nearly a line."""
-    confidence = confidence_above(averaged, noise, at, value)
+    confidence = confidence_above(averaged, noise, at, value, precision=_SHAPES)
     return np.asarray(stats.norm.ppf(np.clip(confidence, 1e-12, 1.0 - 1e-12)))
 
 

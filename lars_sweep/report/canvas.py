@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -23,6 +23,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
 from lars_sweep.report.labels import batch_label, lr_label
+from lars_sweep.report.ticks import settle_ticks
 
 INK, MUTED, GRID, RED = "#1f2430", "#5b6472", "#e3e6ea", "#c62828"
 OPTIMIZER_COLORS = {"lars": "#0072b2", "sgd": "#d55e00", "lamb": "#cc79a7", "adamw": "#009e73"}
@@ -72,12 +73,14 @@ class Slot:
     strip: Axes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Canvas:
-    """A figure and the slots of its panels, by panel key."""
+    """A figure and the slots of its panels, by panel key; what it shows is drawn once."""
 
     figure: Figure
     slots: Mapping[int, Slot]
+    shaped: Callable[[Shape], Figure]
+    """The figure in a shape, ready to be written; one shape at a time."""
 
 
 def style() -> AbstractContextManager[None]:
@@ -97,9 +100,8 @@ def batch_markers(batches: Sequence[int]) -> dict[int, str]:
 
 
 def make_canvas(
-    rows: Sequence[Sequence[int | None]],
+    panels: Sequence[tuple[int, int, str]],
     titles: Mapping[int, str],
-    shape: Shape,
     *,
     legend: Sequence[Line2D | Patch],
     footer: str,
@@ -109,14 +111,44 @@ def make_canvas(
     """An empty figure with one slot per panel, laid out in inches.
 
     Args:
-        rows: panel keys as they stand in the grid; None leaves a gap.
+        panels: key, row and optimizer of each.
         titles: panel key → title.
-        shape: sizes of the panels.
         legend: handles of the one legend, above the panels.
         footer: what stands below them, wrapped.
         strip_rows: height of the strips for diverged runs, in batches; 0: no strips.
         left: room for the labels of the y axis, inches.
     """
+    figure = Figure()
+    everywhere = (0.0, 0.0, 1.0, 1.0)
+    slots = {
+        key: Slot(figure.add_axes(everywhere), figure.add_axes(everywhere) if strip_rows else None)
+        for key, _, _ in panels
+    }
+    undo: list[Callable[[], None]] = []
+
+    def shaped(shape: Shape) -> Figure:
+        while undo:
+            undo.pop()()
+        rows = arrange(panels, shape)
+        undo.append(_lay_out(figure, slots, rows, titles, shape, legend, footer, strip_rows, left))
+        undo.extend(settle_ticks(axes) for axes in figure.axes)
+        return figure
+
+    return Canvas(figure=figure, slots=slots, shaped=shaped)
+
+
+def _lay_out(
+    figure: Figure,
+    slots: Mapping[int, Slot],
+    rows: Sequence[Sequence[int | None]],
+    titles: Mapping[int, str],
+    shape: Shape,
+    legend: Sequence[Line2D | Patch],
+    footer: str,
+    strip_rows: int,
+    left: float,
+) -> Callable[[], None]:
+    """Give a figure its size and all parts their places; the call given back removes its texts."""
     columns = max(len(row) for row in rows)
     width = (3.05 if shape == "narrow" else 4.15) if columns > 1 or shape == "narrow" else 6.6
     height, strip = (2.5 if shape == "wide" else 2.2), 0.19 * strip_rows
@@ -129,37 +161,39 @@ def make_canvas(
     note = textwrap.wrap(footer, int(total_width * 17.5))
     foot = 0.14 * len(note) + 0.12
     total_height = head + len(rows) * (title + height + bottom) + foot
-    figure = Figure(figsize=(total_width, total_height))
+    figure.set_size_inches(total_width, total_height)
 
-    def place(x: float, y: float, w: float, h: float) -> Axes:
-        axes = figure.add_axes(
-            (x / total_width, y / total_height, w / total_width, h / total_height)
-        )
+    def place(axes: Axes, x: float, y: float, w: float, h: float) -> None:
+        axes.set_position((x / total_width, y / total_height, w / total_width, h / total_height))
         # Fixed, else every drawing measures all tick labels to find room for the axis' own.
         axes.xaxis.set_label_coords(0.5, -0.25 / h)
         axes.yaxis.set_label_coords(-(left - 0.2) / w, 0.5)
-        return axes
 
-    slots: dict[int, Slot] = {}
     for i, row in enumerate(rows):
         for j, key in enumerate(row):
             if key is None:
                 continue
             x = j * (left + width + right) + left
             y = total_height - head - i * (title + height + bottom) - title - height
-            main = place(x, y, width, height)
-            main.set_title(wrapped[key])
-            below = place(x, y - strip - 0.06, width, strip) if strip_rows else None
-            slots[key] = Slot(main, below)
-    figure.legend(
+            slot = slots[key]
+            place(slot.main, x, y, width, height)
+            slot.main.set_title(wrapped[key])
+            if slot.strip is not None:
+                place(slot.strip, x, y - strip - 0.06, width, strip)
+    key_of_marks = figure.legend(
         handles=_row_major(legend, per_row), loc="upper left", ncols=per_row,
         bbox_to_anchor=(0.1 / total_width, 1 - 0.04 / total_height), borderaxespad=0.0,
         handletextpad=0.6, columnspacing=1.4, labelspacing=0.45,
     )  # fmt: skip
-    figure.text(
+    below = figure.text(
         0.12 / total_width, 0.07 / total_height, "\n".join(note), size=7.5, color=MUTED, va="bottom"
     )
-    return Canvas(figure=figure, slots=slots)
+
+    def remove() -> None:
+        key_of_marks.remove()
+        below.remove()
+
+    return remove
 
 
 def _legend_columns(labels: Sequence[str], width: float) -> int:
@@ -296,7 +330,8 @@ def _steps_label(steps: float) -> str:
 def strip_axis(axes: Axes, labels: Sequence[str]) -> None:
     """A strip with a named line per label, the first on top."""
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.set_yticks(range(len(labels)), list(labels))
+    axes.yaxis.set_major_locator(FixedLocator(list(range(len(labels)))))
+    axes.yaxis.set_major_formatter(FixedFormatter(list(labels)))
     axes.tick_params(axis="y", length=0, labelsize=7)
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)

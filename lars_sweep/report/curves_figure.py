@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lars_sweep.report import canvas
-from lars_sweep.report.canvas import Shape
+from lars_sweep.report.canvas import Canvas
 from lars_sweep.report.evidence import Evidence
 from lars_sweep.report.labels import chosen_on, figure_footer, panel_labels
 from lars_sweep.report.marks import batch_legend, batch_style, draw_over_time
@@ -24,21 +23,19 @@ def curves_frame(observations: Observations) -> pd.DataFrame:
     return frame.merge(about, on=["run", "trial_id"], how="left", validate="m:1")
 
 
-def draw_curves(evidence: Evidence, shape: Shape) -> Figure:
+def draw_curves(evidence: Evidence) -> Canvas:
     """Train loss and accuracy over training at the chosen LR: seeds thin, their mean thick."""
     observations = evidence.observations
     curves = observations.curves
     titles = panel_labels(observations.strata, observations.panel_fields)
     panels = [panel for panel, _, _ in canvas.panels_of(curves)]
-    # Two slots per panel: the loss has the even key, the accuracy the odd one after it.
+    # Two slots per panel, side by side: the loss has the even key, the accuracy the odd one after.
     keys = [(2 * panel, 2 * panel + 1) for panel in panels]
-    rows: list[list[int | None]] = (
-        [list(pair) for pair in keys] if shape == "wide" else [[k] for pair in keys for k in pair]
-    )
     named = {key: titles[key // 2] for pair in keys for key in pair}
     batches = sorted(int(b) for b in curves["global_batch"].unique())
     grid = canvas.make_canvas(
-        rows, named, shape, legend=batch_legend(batches, observations.batches),
+        [(key, key // 2, str(key % 2)) for key in named], named,
+        legend=batch_legend(batches, observations.batches),
         footer=figure_footer(observations, evidence.fixture),
     )  # fmt: skip
     for key, slot in grid.slots.items():
@@ -56,7 +53,7 @@ def draw_curves(evidence: Evidence, shape: Shape) -> Figure:
         draw_over_time(slot.main, mine, y, batch_style(observations.batches))
     for parity in (0, 1):
         canvas.share_y([slot.main for key, slot in grid.slots.items() if key % 2 == parity])
-    return grid.figure
+    return grid
 
 
 def _spans_decades(values: pd.Series[float]) -> bool:

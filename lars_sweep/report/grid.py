@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lars_sweep.report.canvas import Canvas, Shape, arrange, make_canvas
+from lars_sweep.report.canvas import Canvas, make_canvas
 from lars_sweep.report.evidence import Evidence, Panel
 from lars_sweep.report.labels import figure_footer
 
@@ -19,7 +19,6 @@ WIDE_LABELS = 0.82
 def panel_grid(
     evidence: Evidence,
     shown: Sequence[Panel[Any]],
-    shape: Shape,
     *,
     legend: Sequence[Line2D | Patch],
     strip_rows: int = 0,
@@ -27,9 +26,8 @@ def panel_grid(
 ) -> Canvas:
     """Slots by panel number, the panels' titles, the footer; arguments as `canvas.make_canvas`."""
     return make_canvas(
-        arrange([panel.slot for panel in shown], shape),
+        [panel.slot for panel in shown],
         {panel.number: panel.title for panel in shown},
-        shape,
         legend=legend,
         footer=figure_footer(evidence.observations, evidence.fixture),
         strip_rows=strip_rows,

@@ -53,21 +53,22 @@ def draw_section(section: Section) -> DrawnSection:
 
 
 def _draw(drawing: Drawing) -> DrawnFigure:
-    wide = drawing.draw("wide")
+    drawn = drawing.draw()
+    wide = drawn.shaped("wide")
     svg = canvas.to_svg(wide)
-    picture = Picture(
-        name=drawing.name,
-        alt=drawing.alt,
-        caption=drawing.caption,
-        wide=to_image(wide, svg),
-        narrow=to_image(drawing.draw("narrow")),
-    )
     files = {
         "png": canvas.to_png(wide),
         "svg": svg,
         "pdf": canvas.to_pdf(wide),
         "csv": frame_csv(drawing.frame),
     }
+    picture = Picture(
+        name=drawing.name,
+        alt=drawing.alt,
+        caption=drawing.caption,
+        wide=to_image(wide, svg),
+        narrow=to_image(drawn.shaped("narrow")),
+    )
     return DrawnFigure(picture=picture, files=files)
 
 

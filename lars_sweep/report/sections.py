@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from lars_sweep.report.canvas import Shape
+from lars_sweep.report.canvas import Canvas
 from lars_sweep.report.tables import Table
 from lars_sweep.report.verdicts import Verdict
 
@@ -22,7 +21,7 @@ class Drawing:
     alt: str
     """What a reader who cannot see it needs to know; the verdict says the rest."""
     caption: str
-    draw: Callable[[Shape], Figure]
+    draw: Callable[[], Canvas]
     frame: pd.DataFrame
 
 

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from lars_sweep.fit.analysis.curves_in_steps import BatchFinding
 from lars_sweep.fit.answers import Interval, Kind
 from lars_sweep.fit.steps import StepsFit
 from lars_sweep.report import canvas
-from lars_sweep.report.canvas import INK, OPTIMIZER_COLORS, OPTIMIZER_MARKERS, Shape
+from lars_sweep.report.canvas import INK, OPTIMIZER_COLORS, OPTIMIZER_MARKERS, Canvas
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Found, Panel, panels
 from lars_sweep.report.fitmarks import (
     Handle,
@@ -63,7 +62,7 @@ def batch_section(evidence: Evidence) -> Section:
         alt=f"Accuracy {reported_on(evidence.observations)} against global batch at a tuned "
         "learning rate, one line per optimizer.",
         caption=_caption(shown),
-        draw=lambda shape: _draw(evidence, shown, frame, shape),
+        draw=lambda: _draw(evidence, shown, frame),
         frame=frame.drop(columns="panel"),
     )
     return Section(
@@ -119,9 +118,7 @@ def _frame(evidence: Evidence, shown: Sequence[Panel[BatchFinding]]) -> pd.DataF
     return to_frame(rows)
 
 
-def _draw(
-    evidence: Evidence, shown: Sequence[Panel[BatchFinding]], frame: pd.DataFrame, shape: Shape
-) -> Figure:
+def _draw(evidence: Evidence, shown: Sequence[Panel[BatchFinding]], frame: pd.DataFrame) -> Canvas:
     titles = {panel.row: panel.row_title or f"{evidence.models}" for panel in shown}
     optimizers = list(dict.fromkeys(panel.optimizer for panel in shown))
     legend: list[Handle] = [
@@ -135,7 +132,7 @@ def _draw(
     if len(fitted):
         legend += fit_handles(band=bool(fitted["low"].notna().any()), outside=True)
     grid = canvas.make_canvas(
-        canvas.arrange([(row, row, "") for row in titles], shape), titles, shape, legend=legend,
+        [(row, row, "") for row in titles], titles, legend=legend,
         footer=figure_footer(evidence.observations, evidence.fixture),
     )  # fmt: skip
     for row, slot in grid.slots.items():
@@ -150,7 +147,7 @@ def _draw(
         slot.main.set_ylim(canvas.accuracy_limits(float(seen.min()), float(seen.max())))
         slot.main.set_ylabel(f"top-1 {reported_on(evidence.observations)} (%)")
         _draw_baseline(slot.main, cells)
-    return grid.figure
+    return grid
 
 
 def _color(optimizer: str) -> str:

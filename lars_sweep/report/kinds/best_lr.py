@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lars_sweep.fit.analysis.scaling import LrScalingFinding
 from lars_sweep.fit.answers import Answer, p_text
 from lars_sweep.fit.best_lr import NO_BEST, FormScore, Hypothesis, LrScaling
 from lars_sweep.report import canvas, tables
-from lars_sweep.report.canvas import INK, MUTED, Shape
+from lars_sweep.report.canvas import INK, MUTED, Canvas
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
 from lars_sweep.report.fitmarks import FloatArray, Handle, draw_cells, draw_curve
 from lars_sweep.report.labels import NBSP, batch_label, figure_footer, lr_label, number
@@ -60,7 +59,7 @@ def best_lr_section(evidence: Evidence) -> Section:
         alt="Best learning rate against global batch, both on logarithmic axes, with the "
         "saturating, square-root and linear laws fitted to it.",
         caption=_caption(views),
-        draw=lambda shape: _draw(evidence, views, frame, shape),
+        draw=lambda: _draw(evidence, views, frame),
         frame=frame.drop(columns="panel"),
     )
     chosen = len(evidence.observations.strata) > 0
@@ -167,7 +166,7 @@ def _marks(view: _View) -> Iterator[dict[str, Any]]:
             yield {"what": score.fit.form.name, "batch": batch, "lr": float(np.exp(log_lr))}
 
 
-def _draw(evidence: Evidence, views: Sequence[_View], frame: pd.DataFrame, shape: Shape) -> Figure:
+def _draw(evidence: Evidence, views: Sequence[_View], frame: pd.DataFrame) -> Canvas:
     names = [name for name in FORMS if (frame["what"] == name).any()]
     legend: list[Handle] = [handle("best LR", marker="o", color=INK)]
     legend += [
@@ -175,16 +174,15 @@ def _draw(evidence: Evidence, views: Sequence[_View], frame: pd.DataFrame, shape
         for n in names
     ]
     grid = canvas.make_canvas(
-        canvas.arrange([(v.number, v.row, v.column) for v in views], shape),
+        [(v.number, v.row, v.column) for v in views],
         {view.number: view.title for view in views},
-        shape,
         legend=legend,
         footer=figure_footer(evidence.observations, evidence.fixture),
     )
     for view in views:
         axes, mine = grid.slots[view.number].main, frame[frame["panel"] == view.number]
         _draw_view(axes, mine, view)
-    return grid.figure
+    return grid
 
 
 def _draw_view(axes: Axes, mine: pd.DataFrame, view: _View) -> None:

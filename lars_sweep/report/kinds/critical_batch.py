@@ -53,7 +53,7 @@ def critical_batch_section(evidence: Evidence) -> Section:
                 "from the smallest batch tested, steps halve as the batch doubles. Dotted: the "
                 "small-batch law of the fit, Smin (B½/B)^α. The vertical line is B½, where the fit "
                 "is at twice the steps of that law, its 95 % interval shaded.",
-                draw=lambda shape: draw_steps_to_target(evidence, drawn, steps, shape),
+                draw=lambda: draw_steps_to_target(evidence, drawn, steps),
                 frame=steps.drop(columns="panel"),
             )
         )
@@ -65,7 +65,7 @@ def critical_batch_section(evidence: Evidence) -> Section:
                 "devices.",
                 caption="Steps to the target times the measured seconds per step, with 95 % "
                 "intervals; only batches that were timed and reached the target.",
-                draw=lambda shape: draw_clock(evidence, timed, hours, shape),
+                draw=lambda: draw_clock(evidence, timed, hours),
                 frame=hours.drop(columns="panel"),
             )
         )

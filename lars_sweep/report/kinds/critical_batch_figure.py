@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lars_sweep.fit.analysis.critical import CriticalFinding
 from lars_sweep.report import canvas
-from lars_sweep.report.canvas import INK, MUTED, OPTIMIZER_COLORS, Shape
+from lars_sweep.report.canvas import INK, MUTED, OPTIMIZER_COLORS, Canvas
 from lars_sweep.report.evidence import Evidence, Panel
 from lars_sweep.report.fitmarks import Handle, draw_cells, draw_curve
 from lars_sweep.report.grid import WIDE_LABELS, panel_grid
@@ -27,8 +26,8 @@ DEVICE_MARKERS = ("o", "s", "D", "^", "v", "P")
 
 
 def draw_steps_to_target(
-    evidence: Evidence, shown: Sequence[Panel[CriticalFinding]], frame: pd.DataFrame, shape: Shape
-) -> Figure:
+    evidence: Evidence, shown: Sequence[Panel[CriticalFinding]], frame: pd.DataFrame
+) -> Canvas:
     """Steps to the target per batch, the fit, its small-batch law, the line of perfect scaling."""
     legend: list[Handle] = [handle("steps to the target", marker="o", color=INK)]
     if (frame["what"] == "not reached").any():
@@ -44,7 +43,6 @@ def draw_steps_to_target(
     grid = panel_grid(
         evidence,
         shown,
-        shape,
         legend=legend,
         left=WIDE_LABELS,
     )
@@ -52,7 +50,7 @@ def draw_steps_to_target(
         mine = frame[frame["panel"] == panel.number]
         color = OPTIMIZER_COLORS.get(panel.optimizer, INK)
         _draw_steps(grid.slots[panel.number].main, mine, color)
-    return grid.figure
+    return grid
 
 
 def _draw_steps(axes: Axes, mine: pd.DataFrame, color: str) -> None:
@@ -92,8 +90,8 @@ def _draw_steps(axes: Axes, mine: pd.DataFrame, color: str) -> None:
 
 
 def draw_clock(
-    evidence: Evidence, shown: Sequence[Panel[CriticalFinding]], frame: pd.DataFrame, shape: Shape
-) -> Figure:
+    evidence: Evidence, shown: Sequence[Panel[CriticalFinding]], frame: pd.DataFrame
+) -> Canvas:
     """Hours to the target per batch, a line per number of devices."""
     devices = sorted(int(d) for d in frame["devices"].unique())
     looks = {d: (DEVICE_COLORS[i % 6], DEVICE_MARKERS[i % 6]) for i, d in enumerate(devices)}
@@ -103,7 +101,6 @@ def draw_clock(
     grid = panel_grid(
         evidence,
         shown,
-        shape,
         legend=legend,
         left=WIDE_LABELS,
     )
@@ -117,4 +114,4 @@ def draw_clock(
             x, y, low, high = columns(rows, "batch", "hours", "low", "high")
             axes.plot(x, y, color=color, linewidth=0.8, alpha=0.6, zorder=1.8)
             draw_cells(axes, x, y, (low, high), color=color, marker=marker)
-    return grid.figure
+    return grid

@@ -54,7 +54,7 @@ def epochs_section(evidence: Evidence) -> Section:
                 "where it is an estimate. Bars below, a line per batch: 95 % interval of the "
                 "epochs that reach it, a tick at the estimate, an arrow head where a limit lies "
                 "outside.",
-                draw=lambda shape: draw_epochs(evidence, several, over_epochs, shape),
+                draw=lambda: draw_epochs(evidence, several, over_epochs),
                 frame=over_epochs.drop(columns="panel"),
             )
         )
@@ -66,7 +66,7 @@ def epochs_section(evidence: Evidence) -> Section:
                 caption=_CELLS + " One colour per batch; one curve in optimizer steps is fitted "
                 "through all of them (average of the forms exp, hinge², power and exp in "
                 "S/(1 + Bc/B)), here drawn at the middle number of epochs.",
-                draw=lambda shape: draw_steps(evidence, several, over_steps, shape),
+                draw=lambda: draw_steps(evidence, several, over_steps),
                 frame=over_steps.drop(columns="panel"),
             )
         )

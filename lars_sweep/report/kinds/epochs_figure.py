@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lars_sweep.fit.analysis.curves_in_steps import EpochsFinding
 from lars_sweep.fit.answers import Interval
 from lars_sweep.report import canvas
-from lars_sweep.report.canvas import INK, MUTED, Shape
+from lars_sweep.report.canvas import INK, MUTED, Canvas
 from lars_sweep.report.evidence import Evidence, Panel
 from lars_sweep.report.fitmarks import (
     Handle,
@@ -34,15 +33,14 @@ FAR = 4.0
 
 
 def draw_epochs(
-    evidence: Evidence, shown: Sequence[Panel[EpochsFinding]], frame: pd.DataFrame, shape: Shape
-) -> Figure:
+    evidence: Evidence, shown: Sequence[Panel[EpochsFinding]], frame: pd.DataFrame
+) -> Canvas:
     """A colour per batch, its curve, and its epochs to the target on the strip below."""
     answered = frame[frame["what"].str.startswith("target")]
     lines = sorted(int(b) for b in answered["batch"].unique())
     grid = panel_grid(
         evidence,
         shown,
-        shape,
         legend=_legend(evidence, frame, answers=bool(lines)),
         strip_rows=len(lines),
     )
@@ -66,7 +64,7 @@ def draw_epochs(
         slot.main.tick_params(axis="x", length=0, labelbottom=False)
         slot.strip.set_xlabel("epochs, and epochs to the target")
         _draw_answers(slot.strip, mine, lines, evidence)
-    return grid.figure
+    return grid
 
 
 def _epochs_limits(mine: pd.DataFrame) -> tuple[float, float]:
@@ -120,13 +118,12 @@ def _draw_answers(axes: Axes, mine: pd.DataFrame, lines: Sequence[int], evidence
 
 
 def draw_steps(
-    evidence: Evidence, shown: Sequence[Panel[EpochsFinding]], frame: pd.DataFrame, shape: Shape
-) -> Figure:
+    evidence: Evidence, shown: Sequence[Panel[EpochsFinding]], frame: pd.DataFrame
+) -> Canvas:
     """All cells of a network on one curve in steps."""
     grid = panel_grid(
         evidence,
         shown,
-        shape,
         legend=_legend(evidence, frame, answers=False),
     )
     for panel in shown:
@@ -139,7 +136,7 @@ def draw_steps(
             x, y, bottom, top = columns(curve, "steps", "accuracy", "low", "high")
             draw_curve(axes, x, y, (bottom, top), (low, high), INK)
         _accuracy_axis(axes, mine, evidence)
-    return grid.figure
+    return grid
 
 
 def _accuracy_axis(axes: Axes, mine: pd.DataFrame, evidence: Evidence) -> None:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lars_sweep.fit.analysis.losses import GapFinding
 from lars_sweep.fit.gap import GapComparison
 from lars_sweep.report import canvas
-from lars_sweep.report.canvas import Shape
+from lars_sweep.report.canvas import Canvas
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
 from lars_sweep.report.grid import WIDE_LABELS, panel_grid
 from lars_sweep.report.kinds.steps_marks import columns
@@ -38,7 +37,7 @@ def gap_section(evidence: Evidence) -> Section:
         caption=f"Lines: mean over seeds of loss on {split} minus loss on a fixed training subset, "
         "both in evaluation mode on the same weights, at the chosen LR; bands: 95 % interval of "
         "the mean over seeds (none below two seeds).",
-        draw=lambda shape: _draw(evidence, shown, frame, split, shape),
+        draw=lambda: _draw(evidence, shown, frame, split),
         frame=frame.drop(columns="panel"),
     )
     known = [p for p in found if p.members[0].found is not None]
@@ -78,15 +77,13 @@ def _draw(
     shown: Sequence[Panel[GapFinding]],
     frame: pd.DataFrame,
     split: str,
-    shape: Shape,
-) -> Figure:
+) -> Canvas:
     batches = evidence.observations.batches
     colors = canvas.batch_colors(batches)
     drawn = sorted(int(b) for b in frame["global_batch"].unique())
     grid = panel_grid(
         evidence,
         shown,
-        shape,
         legend=batch_legend(drawn, batches),
         left=WIDE_LABELS,
     )
@@ -102,7 +99,7 @@ def _draw(
         axes.set_xlabel("epochs done")
         axes.set_ylabel(f"{split} loss − train loss (nats)")
     canvas.share_y([grid.slots[panel.number].main for panel in shown])
-    return grid.figure
+    return grid
 
 
 # ── the words

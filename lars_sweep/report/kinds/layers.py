@@ -38,7 +38,7 @@ def layers_section(evidence: Evidence) -> Section:
                 "smallest ratio at the first measurement is named: it limits SGD first. Dashed, "
                 "where it was measured: the LR at which half of the seeds diverge, 95 % interval "
                 "shaded.",
-                draw=lambda shape: draw_paths(evidence, paths, edges, shape),
+                draw=lambda: draw_paths(evidence, paths, edges),
                 frame=paths.drop(columns="panel"),
             )
         )
@@ -51,7 +51,7 @@ def layers_section(evidence: Evidence) -> Section:
                 caption="Hollow: the smallest ratio ‖w‖/‖∇L‖ over the tensors, a bound by order of "
                 "magnitude that is about SGD's update. Filled: the LR at which half of the seeds "
                 "diverged, with its 95 % interval.",
-                draw=lambda shape: draw_edges(evidence, edges, shape),
+                draw=lambda: draw_edges(evidence, edges),
                 frame=edges.drop(columns="panel"),
             )
         )

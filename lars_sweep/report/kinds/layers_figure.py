@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lars_sweep.report import canvas
-from lars_sweep.report.canvas import INK, MUTED, RED, Shape
+from lars_sweep.report.canvas import INK, MUTED, RED, Canvas
 from lars_sweep.report.evidence import Evidence
 from lars_sweep.report.fitmarks import Handle, draw_cells
 from lars_sweep.report.kinds.steps_marks import columns
@@ -19,9 +18,7 @@ from lars_sweep.report.labels import figure_footer
 from lars_sweep.report.marks import handle
 
 
-def draw_paths(
-    evidence: Evidence, paths: pd.DataFrame, edges: pd.DataFrame, shape: Shape
-) -> Figure:
+def draw_paths(evidence: Evidence, paths: pd.DataFrame, edges: pd.DataFrame) -> Canvas:
     """A line per tensor; the tightest one named."""
     first = paths.drop_duplicates("panel")
     titles = {int(p): str(t) for p, t in zip(first["panel"], first["title"], strict=True)}
@@ -36,7 +33,7 @@ def draw_paths(
             )
         )
     grid = canvas.make_canvas(
-        canvas.arrange([(number, number, "") for number in titles], shape), titles, shape,
+        [(number, number, "") for number in titles], titles,
         legend=legend, footer=figure_footer(evidence.observations, evidence.fixture),
         left=0.82,
     )  # fmt: skip
@@ -48,7 +45,7 @@ def draw_paths(
         _draw_measured(slot.main, edge)
         slot.main.set_xlabel("optimizer steps")
         slot.main.set_ylabel("‖w‖ / ‖∇L‖, in units of LR")
-    return grid.figure
+    return grid
 
 
 def _draw_lines(axes: Axes, mine: pd.DataFrame) -> None:
@@ -83,7 +80,7 @@ def _draw_measured(axes: Axes, edge: pd.DataFrame) -> None:
         axes.axhspan(low, high, color=INK, alpha=0.07, linewidth=0, zorder=0.5)
 
 
-def draw_edges(evidence: Evidence, edges: pd.DataFrame, shape: Shape) -> Figure:
+def draw_edges(evidence: Evidence, edges: pd.DataFrame) -> Canvas:
     """Predicted and measured divergence LR per batch."""
     drawn = edges[edges["measured"].notna() | edges["predicted"].notna()]
     first = drawn.drop_duplicates("panel")
@@ -94,7 +91,7 @@ def draw_edges(evidence: Evidence, edges: pd.DataFrame, shape: Shape) -> Figure:
         handle("half of the seeds diverge", marker="o", color=RED),
     ]
     grid = canvas.make_canvas(
-        canvas.arrange(slots, shape), titles, shape, legend=legend,
+        slots, titles, legend=legend,
         footer=figure_footer(evidence.observations, evidence.fixture),
         left=0.82,
     )  # fmt: skip
@@ -111,4 +108,4 @@ def draw_edges(evidence: Evidence, edges: pd.DataFrame, shape: Shape) -> Figure:
         draw_cells(axes, batch, predicted, (nothing, nothing), color=INK, marker="D",
                    hollow=np.ones(len(batch)))  # fmt: skip
         draw_cells(axes, batch, measured, (low, high), color=RED, marker="o")
-    return grid.figure
+    return grid

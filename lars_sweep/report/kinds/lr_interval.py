@@ -35,7 +35,7 @@ def lr_interval_section(evidence: Evidence) -> Section:
         "colour per global batch and one panel per optimizer; bars below show the good LRs, "
         "crosses the diverged ones.",
         caption=_caption(evidence, several, frame),
-        draw=lambda shape: draw_lr(evidence, shown, frame, shape),
+        draw=lambda: draw_lr(evidence, shown, frame),
         frame=frame.drop(columns=["panel", "row"]),
     )
     return Section(

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy import stats
 
 from lars_sweep.fit.analysis import Key
@@ -17,7 +16,7 @@ from lars_sweep.fit.analysis.learning_rates import LrFinding
 from lars_sweep.fit.answers import Interval
 from lars_sweep.fit.lr_interval import LrInterval
 from lars_sweep.report import canvas
-from lars_sweep.report.canvas import MUTED, RED, Shape
+from lars_sweep.report.canvas import MUTED, RED, Canvas
 from lars_sweep.report.evidence import Evidence, Panel
 from lars_sweep.report.fitmarks import (
     Handle,
@@ -112,9 +111,7 @@ def _curve(interval: LrInterval) -> Iterator[Row]:
         yield {"what": "fit", "lr": lr, "accuracy": accuracy}
 
 
-def draw_lr(
-    evidence: Evidence, panels: Sequence[Panel[LrFinding]], frame: pd.DataFrame, shape: Shape
-) -> Figure:
+def draw_lr(evidence: Evidence, panels: Sequence[Panel[LrFinding]], frame: pd.DataFrame) -> Canvas:
     """Means over LR in the colour of the batch; bars and crosses on the strip below."""
     batches = evidence.observations.batches
     limits = _limits(frame)
@@ -122,7 +119,6 @@ def draw_lr(
     grid = panel_grid(
         evidence,
         panels,
-        shape,
         legend=_legend(evidence, frame, limits),
         strip_rows=len(on_strip),
     )
@@ -139,7 +135,7 @@ def draw_lr(
         deltas = [entry.found.interval.delta for entry in panel.members if entry.found]
         _draw_panel(slot.main, mine, batches, bottom, deltas[0] if deltas else 0.0)
         _draw_strip(slot.strip, mine, on_strip, batches)
-    return grid.figure
+    return grid
 
 
 def _axis_label(panel: Panel[LrFinding]) -> str:

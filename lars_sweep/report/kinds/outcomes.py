@@ -28,7 +28,7 @@ def curves_section(evidence: Evidence) -> Section:
         "per global batch.",
         caption="Thin lines are single seeds, thick ones their mean. Train loss is measured in "
         "evaluation mode on a fixed training subset.",
-        draw=lambda shape: draw_curves(evidence, shape),
+        draw=lambda: draw_curves(evidence),
         frame=curves_frame(observations),
     )
     return Section(
