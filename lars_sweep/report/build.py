@@ -17,7 +17,6 @@ from lars_sweep.report import tables, verdicts
 from lars_sweep.report.against import compare_with_paper
 from lars_sweep.report.analyses import analyse_inputs
 from lars_sweep.report.evidence import Evidence
-from lars_sweep.report.exports import export_files
 from lars_sweep.report.inputs import Source, completed, fixture_of, to_rows
 from lars_sweep.report.kinds import asked_kinds
 from lars_sweep.report.kinds.against import against_section
@@ -29,9 +28,10 @@ from lars_sweep.report.published import LABEL
 from lars_sweep.report.render import (
     DrawnFigure,
     DrawnSection,
-    SectionMaker,
+    PartMaker,
     draw_section,
     frame_csv,
+    make_parts,
 )
 from lars_sweep.report.workers import Workers
 from lars_sweep.rundir import publish
@@ -117,7 +117,8 @@ def build_report(
     asked = asked_kinds(kinds)
     rows = sum(source.outcomes.num_rows for source in sources)
     with nullcontext(workers) if workers else Workers() as shared:
-        sections = list(shared.mapper(rows)(SectionMaker(evidence), asked))
+        maker = PartMaker(evidence, {source.label: analysis for source, analysis in analysed})
+        sections, exports = make_parts(maker, asked, shared.mapper(rows))
     if against_paper:
         comparisons = {s.label: compare_with_paper(a, to_rows(s.outcomes)) for s, a in analysed}
         sections.append(draw_section(against_section(comparisons)))
@@ -129,7 +130,6 @@ def build_report(
             f"{out_dir}: the report's directory cannot be made: {error.strerror}; name another "
             "with --out"
         ) from error
-    exports = export_files({source.label: analysis for source, analysis in analysed})
     for name, content in exports.items():
         (out_dir / name).parent.mkdir(parents=True, exist_ok=True)
         _publish(out_dir / name, content)

@@ -81,16 +81,18 @@ def draw_cells(
     for part, face, edge in ((~open_, color, "white"), (open_, "white", color)):
         if not part.any():
             continue
-        axes.scatter(
-            x[part], y[part], s=34, marker=marker, color=face, edgecolors=edge, zorder=3,
-            linewidths=0.6 if face == color else 1.3,
+        # a line of markers: half the time and the file of as many marks of a scatter
+        axes.plot(
+            x[part], y[part], linestyle="none", marker=marker, markersize=5.83, zorder=3,
+            markerfacecolor=face, markeredgecolor=edge,
+            markeredgewidth=0.6 if face == color else 1.3,
         )  # fmt: skip
 
 
 def draw_dots(axes: Axes, x: FloatArray, y: FloatArray, color: str) -> None:
     """Single seeds as small pale dots."""
     if len(x):
-        axes.scatter(x, y, s=11, color=color, alpha=0.45, linewidths=0, zorder=2)
+        axes.plot(x, y, "o", color=color, alpha=0.45, markersize=3.3, markeredgewidth=0, zorder=2)
 
 
 def draw_level(
