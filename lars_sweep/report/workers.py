@@ -111,7 +111,9 @@ def _asked(worker: subprocess.Popen[bytes], what: str, content: object) -> Any:
     assert worker.stdin is not None
     assert worker.stdout is not None
     try:
-        pickle.dump((what, content), worker.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+        # as bytes: one that cannot be unpickled is then read whole, and answered with an error
+        packed = pickle.dumps((what, content), protocol=pickle.HIGHEST_PROTOCOL)
+        pickle.dump(packed, worker.stdin, protocol=pickle.HIGHEST_PROTOCOL)
         worker.stdin.flush()
         good, result = pickle.load(worker.stdout)
     except (EOFError, OSError) as error:
@@ -136,7 +138,7 @@ def serve() -> None:
     function: Callable[[Any], object] = id
     while True:
         try:
-            what, content = pickle.load(sys.stdin.buffer)
+            what, content = pickle.loads(pickle.load(sys.stdin.buffer))
             made: object = None
             if what == "function":
                 function = content

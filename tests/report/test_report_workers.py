@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -46,6 +47,21 @@ def test_what_a_helper_cannot_import_is_an_error_too(workers: Workers) -> None:
     mapper = workers.mapper(MANY_ROWS)
     with pytest.raises(ModuleNotFoundError, match="test_report_workers"):
         mapper(slow, [0.5] * 30)
+
+
+def test_a_large_function_that_cannot_be_unpickled_is_an_error_and_no_deadlock(
+    workers: Workers,
+) -> None:
+    with pytest.raises(ModuleNotFoundError, match="test_report_workers"):
+        workers.mapper(MANY_ROWS)(partial(_ignore, Unknown(), bytes(5_000_000)), [0.5] * 30)
+
+
+class Unknown:
+    """A class that no helper can import."""
+
+
+def _ignore(*_: object) -> None:
+    time.sleep(0.05)
 
 
 def slow(seconds: float) -> None:
