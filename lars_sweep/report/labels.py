@@ -34,6 +34,12 @@ def number(value: float) -> str:
     return f"{value:.6g}"
 
 
+def signed(value: float) -> str:
+    """Points of accuracy with their sign; what rounds to nothing has none."""
+    text = f"{value:+.2f}"
+    return text[1:] if float(text) == 0.0 else text
+
+
 def spread_label(mean: float, sd: float) -> str:
     """Mean ± standard deviation, no spread where one seed has none: ``97.12 ± 0.21``."""
     return f"{mean:.2f}" if math.isnan(sd) else f"{mean:.2f} ± {sd:.2f}"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from synthetic_outcomes import CHANCE, as_table, sweep
 
-from lars_sweep.report.labels import batch_label, listed
+from lars_sweep.report.labels import batch_label, listed, signed
 from lars_sweep.report.observations import Observations, observe
 from lars_sweep.report.verdicts import Verdict, curves_verdict, outcomes_verdict
 
@@ -94,3 +94,9 @@ def test_batch_labels(batch: int, label: str) -> None:
 
 def test_listed() -> None:
     assert [listed(text) for text in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+
+
+def test_points_that_round_to_nothing_have_no_sign() -> None:
+    assert [signed(v) for v in (0.004, -0.004, 0.0, 0.006, -1.0)] == [
+        "0.00", "0.00", "0.00", "+0.01", "-1.00",
+    ]  # fmt: skip

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lars_sweep.report.against import PUBLISHED_SIGMA, Beside, Comparison, comparison_record
 from lars_sweep.report.exports import flat_record
-from lars_sweep.report.labels import batch_label, field_label, lr_label
+from lars_sweep.report.labels import batch_label, field_label, lr_label, signed
 from lars_sweep.report.observations import RUN
 from lars_sweep.report.sections import Section
 from lars_sweep.report.tables import Table
@@ -50,7 +50,7 @@ def _verdict(comparisons: Mapping[str, Comparison], rows: list[Beside]) -> Verdi
     largest = max(known, key=lambda row: abs(row.delta.value or 0.0))
     return Verdict(
         f"Of {len(known)} published accuracies with a counterpart, {len(apart)} lie outside the "
-        f"95 % interval; the largest difference is {largest.delta.value or 0.0:+.2f} points at "
+        f"95 % interval; the largest difference is {signed(largest.delta.value or 0.0)} points at "
         f"batch {batch_label(largest.key.global_batch or 0)}.",
         tuple(notes),
     )
@@ -96,7 +96,7 @@ def _cells(run: str, row: Beside, shared: list[str]) -> tuple[str, ...]:
         f"{row.key.epochs:g}",
         f"{row.published:.1f}",
         answer_cell(row.ours, lambda value: f"{value:.2f}"),
-        answer_cell(row.delta, lambda value: f"{value:+.2f}"),
+        answer_cell(row.delta, signed),
         _points(row.published_loss),
         _points(row.our_loss),
         "–" if row.published_lr is None else lr_label(row.published_lr),

@@ -41,6 +41,7 @@ from lars_sweep.report.labels import (
     optimizer_label,
     reported_head,
     reported_on,
+    signed,
 )
 from lars_sweep.report.marks import handle, seed_handle
 from lars_sweep.report.sections import Drawing, Section
@@ -201,8 +202,8 @@ def _verdict(evidence: Evidence, found: Sequence[Panel[BatchFinding]]) -> Verdic
         losses = [_last_loss(panel.members[0].found) for panel in known]
         values = [loss for loss in losses if loss is not None]
         text = (
-            f"from the smallest to the largest batch accuracy changes by {-max(values):.2f} to "
-            f"{-min(values):+.2f} points over {len(values)} settings"
+            f"from the smallest to the largest batch accuracy changes by {signed(-max(values))} to "
+            f"{signed(-min(values))} points over {len(values)} settings"
         )
         if all(_last_limits(panel.members[0].found) is None for panel in known):
             text += ", without intervals: too few replicate seeds"

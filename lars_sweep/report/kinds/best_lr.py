@@ -289,6 +289,10 @@ _WORDS = {
 }
 
 
+_MEASURED = "measured effective LR: "
+"""How the fit begins some of its reasons."""
+
+
 def _judged(found: LrScalingFinding) -> str:
     parts = []
     for measure, scaling in (("", found.headline), ("in effective LR ", found.effective)):
@@ -300,7 +304,7 @@ def _judged(found: LrScalingFinding) -> str:
             best = f"no best form: {len(scaling.points.batch)} batches do not rank them"
         parts.append(f"{measure}{tests}; {best}")
     if not isinstance(found.effective, LrScaling):
-        parts.append(f"effective LR: {found.effective.reason}")
+        parts.append(f"effective LR: {found.effective.reason.removeprefix(_MEASURED)}")
     return ". ".join(part[:1].upper() + part[1:] for part in parts)
 
 

@@ -23,7 +23,7 @@ from lars_sweep.report.kinds.steps_marks import (
     seed_rows,
     to_frame,
 )  # fmt: skip
-from lars_sweep.report.labels import NBSP, batch_label, number, reported_on
+from lars_sweep.report.labels import NBSP, batch_label, number, reported_on, signed
 from lars_sweep.report.sections import Drawing, Section
 from lars_sweep.report.tables import Table
 from lars_sweep.report.verdicts import Verdict
@@ -214,13 +214,13 @@ def _notes(known: Sequence[Panel[EpochsFinding]]) -> list[str]:
         if not isinstance(fit, StepsFit):
             continue
         if fit.matched.value is not None:
-            matched.append(f"{answer_words(fit.matched, _two, 'points')} with {panel.title}")
+            matched.append(f"{answer_words(fit.matched, signed, 'points')} with {panel.title}")
         if fit.steps_law is not None:
             limits = {"steps": fit.steps_law, "examples": fit.examples_law}
             words = [f"{what} alone{' not' * bool(ok)} excluded" for what, ok in limits.items()]
             laws.append(f"{panel.title}: {', '.join(words)}")
         if fit.held_out.last is not None:
-            held.append(f"{fit.held_out.last:+.2f} with {panel.title}")
+            held.append(f"{signed(fit.held_out.last)} with {panel.title}")
     notes = apart[:PANELS_TOLD]
     if matched:
         notes.append(
@@ -238,10 +238,6 @@ def _notes(known: Sequence[Panel[EpochsFinding]]) -> list[str]:
             f"{some(held, 3)}."
         )
     return notes
-
-
-def _two(value: float) -> str:
-    return f"{value:+.2f}"
 
 
 _ANSWERS = {Kind.NEVER_COMPATIBLE: "may never", Kind.CANNOT: "never"}

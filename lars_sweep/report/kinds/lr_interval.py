@@ -189,7 +189,7 @@ def _notes(evidence: Evidence, found: Sequence[Panel[LrFinding]]) -> list[str]:
                 reasons.setdefault(_reason(entry), []).append(name)
             elif interval is not None and interval.sigma is None:
                 no_sigma.append(name)
-            if interval is not None and interval.add:
+            if interval is not None and interval.add and _lrs(entry) > 1:
                 add.append(f"{name}: {', '.join(lr_label(lr) for lr in interval.add)}")
     if reasons:
         told = [f"{some(names, 2)} ({why})" for why, names in sorted(reasons.items())]
@@ -228,23 +228,38 @@ def _width_notes(evidence: Evidence) -> list[str]:
 
 def _table(found: Sequence[Panel[LrFinding]]) -> Table:
     rows, records = [], []
+    silent: dict[str, list[tuple[str, int]]] = {}
     for panel in found:
         for entry in panel.members:
-            rows.append((panel.title, batch_label(entry.key.global_batch or 0), *_cells(entry)))
+            batch = entry.key.global_batch or 0
             records.append({"setting": panel.title, **_record(entry)})
+            if _lrs(entry) < 2 and not _has_edges(entry):
+                silent.setdefault(_reason(entry), []).append((panel.title, batch))
+            else:
+                rows.append((panel.title, batch_label(batch), *_cells(entry)))
+    rows += [_silent_row(reason, settings) for reason, settings in silent.items()]
     delta = next((r["delta"] for r in records if r.get("delta") is not None), 0.5)
     return Table(
         name="good-lrs",
         caption=f"LRs that lose at most {delta:g} points against the batch's own plateau: edges "
         "with their 95 % intervals, in nominal base LR; the LR where half of the seeds diverge; "
         "sensitivity, the best mean minus the mean over all LRs tried, in points; LRs to add where "
-        "an edge is not bracketed. (?): no interval.",
+        "an edge is not bracketed. (?): no interval. Batches that tried one LR at most share a "
+        "line with all others of the same reason; the file has a line for each.",
         head=("Stratum", "Batch", "From", "To", "Octaves", "Plateau %", "σ of a seed",
               "Half diverge", "Sensitivity", "Add LRs"),
         numeric=(False, *[True] * 8, False),
         rows=tuple(rows),
         frame=pd.DataFrame(records),
     )  # fmt: skip
+
+
+def _silent_row(reason: str, settings: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+    """One row for all (panel, batch) of which nothing is known for the same reason."""
+    titles = list(dict.fromkeys(title for title, _ in settings))
+    ends = [batch_label(end(batch for _, batch in settings)) for end in (min, max)]
+    told = "; ".join(titles[:2]) + (f" and {len(titles) - 2} more" if len(titles) > 2 else "")
+    return (told, " – ".join(dict.fromkeys(ends)), reason, *["–"] * 7)
 
 
 def _cells(entry: Entry[LrFinding]) -> tuple[str, ...]:

@@ -1,0 +1,51 @@
+"""The table of good LRs: what is known has its row, equal reasons share one."""
+
+from __future__ import annotations
+
+from synthetic_outcomes import source, tables
+
+from lars_sweep.fit.analysis import FitOptions
+from lars_sweep.outcomes.tables import arrow_schema
+from lars_sweep.report.analyses import analyse_source
+from lars_sweep.report.evidence import Evidence
+from lars_sweep.report.inputs import Source, completed
+from lars_sweep.report.kinds.best_lr import best_lr_section
+from lars_sweep.report.kinds.lr_interval import lr_interval_section
+from lars_sweep.report.observations import observe
+
+
+def evidence(given: Source, *kinds: str) -> Evidence:
+    outcomes, curves = completed(given), arrow_schema("curves").empty_table()
+    return Evidence(
+        observations=observe(outcomes, curves),
+        analyses={"": analyse_source(given, FitOptions(kinds=kinds))},
+        fixture="",
+    )
+
+
+def test_settings_that_tried_one_lr_share_a_row_and_ask_for_none() -> None:
+    single, _ = tables(batches=(512, 2048, 8192), epochs=(15.0, 30.0), lrs=1, fail=0.0)
+    section = lr_interval_section(evidence(source(single), "lr-interval"))
+    good = section.tables[0]
+    ((stratum, batch, why, *rest),) = good.rows
+    assert stratum == "LARS, 15 epochs; SGD, 15 epochs and 2 more"
+    assert batch == "512 – 8K"
+    assert why == "1 LR finished, 4 needed for a curve"
+    assert set(rest) == {"–"}
+    assert len(good.frame) == 12  # the file has them all, with the LRs to add
+    assert good.frame["lrs_to_add"].str.len().min() > 0
+    assert not any("not bracketed" in note for note in section.verdict.notes)
+
+
+def test_settings_of_which_something_is_known_keep_their_rows() -> None:
+    several, _ = tables(batches=(512, 2048), lrs=7, fail=0.0)
+    good = lr_interval_section(evidence(source(several), "lr-interval")).tables[0]
+    assert [row[1] for row in good.rows] == ["512", "2K", "512", "2K"]
+
+
+def test_what_is_missing_of_the_effective_lr_is_said_once() -> None:
+    several, _ = tables(batches=(512, 2048, 8192), lrs=7, fail=0.0)
+    notes = best_lr_section(evidence(source(several), "best-lr")).verdict.notes
+    told = [note for note in notes if "ffective LR: " in note]
+    assert told
+    assert not any("ffective LR: measured effective LR" in note for note in told)
