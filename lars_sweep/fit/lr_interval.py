@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
+from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified, p_text
 from lars_sweep.fit.blocks import without_blocks
 from lars_sweep.fit.cells import Cells, cells
 from lars_sweep.fit.divergence import DivergenceAt, divergence_table, takeover_deviance
@@ -19,7 +19,7 @@ from lars_sweep.fit.fieller import fieller
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of, resolution
 from lars_sweep.fit.rows import Rows, refuse_mixed
-from lars_sweep.fit.sigma import MINIMUM_NU, ROUNDING, spread
+from lars_sweep.fit.sigma import MINIMUM_NU, ROUNDING, Spread, spread
 from lars_sweep.fit.top_curve import TopCurve, top_curve
 
 Verdict = Literal["in", "out", "undecided", "undecided (pruned)"]
@@ -55,12 +55,15 @@ class LrInterval:
     """Standard deviation of one seed, percent."""
     sigma_source: str
     sigma_nu: float | None
+    sigma_note: str
+    """How replicate seeds contradict a stated sigma, else empty."""
     plateau: Answer
     """A, the accuracy of a good LR: not the best cell, which is biased upwards."""
     low: Answer
     high: Answer
     inner: Interval | None
-    """LRs that are good, 97.5 % sure at each end; None: no such LR."""
+    """LRs that are good, 97.5 % sure at each end, and none whose verdict is out; None: no such LR.
+    """
     outer: Interval
     """LRs that cannot be excluded."""
     verdicts: tuple[LrVerdict, ...]
@@ -70,6 +73,12 @@ class LrInterval:
     """Mean of best minus mean accuracy over the LRs tried, points (after Wortsman et al. 2023)."""
     curve: TopCurve | None
     """The flat top at the plateau's height, None where no curve was fitted."""
+
+    @property
+    def strays(self) -> tuple[float, ...]:
+        """LRs that are in though they lie outside the edges: too coarse a grid for the curve."""
+        low, high = self.low.value or 0.0, self.high.value or np.inf
+        return tuple(v.lr for v in self.verdicts if v.verdict == "in" and not low <= v.lr <= high)
 
     def scaled(self, factor: float) -> LrInterval:
         """The same in other units of LR, as ``gamma * eta`` for factor eta."""
@@ -152,6 +161,7 @@ def lr_interval(
     table = cells(rows, (lr,), metric)
     design = design_of(table, lr)
     finished = np.flatnonzero(table.ok > 0)
+    highest = float(np.max(table.mean[finished], initial=-np.inf))
     noise = spread(design.samples, sigma, delta)
     variance = sigma**2 if sigma is not None else float(noise.pooled[0])
     nu = float(noise.nu[0])
@@ -162,9 +172,11 @@ def lr_interval(
         tested = design_of(table.where(table.ok + table.diverged > 0), lr)
         assumed = sigma if known else delta / 2
         edges = find_edges(tested, delta, sigma=assumed, step=resolution(tested))
-        curve = _curve(tested, delta, assumed, float(edges.plateau[0]))
-    low, high, plateau = _answers(edges, len(finished), known, source, height_se)
+        height = float(edges.plateau[0])
+        curve = _curve(tested, delta, assumed, height if known else min(height, highest))
+    low, high, plateau = _answers(edges, table.mean[finished], known, source, height_se)
     inner, outer = inner_outer(low, high)
+    verdicts = _verdicts(table, delta, noise.variance[0] if known else None, nu)
     return LrInterval(
         global_batch=batch,
         epochs=epochs,
@@ -172,12 +184,13 @@ def lr_interval(
         sigma=float(np.sqrt(variance)) if known else None,
         sigma_source=source,
         sigma_nu=nu if known and np.isfinite(nu) else None,
+        sigma_note=_contradiction(sigma, spread(design.samples, None, delta)),
         plateau=plateau,
         low=low,
         high=high,
-        inner=inner,
+        inner=_without_out(inner, verdicts),
         outer=outer,
-        verdicts=_verdicts(table, delta, noise.variance[0] if known else None, nu),
+        verdicts=verdicts,
         add=_lrs_to_add(design.x, table, low, high),
         sensitivity=_sensitivity(table.mean[finished]),
         curve=curve,
@@ -198,17 +211,21 @@ def _why_no_sigma(nu: float) -> str:
 
 
 def _answers(
-    edges: Edges | None, finished: int, known: bool, source: str, height_se: float
+    edges: Edges | None, means: FloatArray, known: bool, source: str, height_se: float
 ) -> tuple[Answer, Answer, Answer]:
-    """Lower edge, upper edge (as LRs) and plateau (percent)."""
+    """Lower edge, upper edge (as LRs) and plateau (percent), from the means of the finished LRs."""
     if edges is None:
-        lrs = "1 LR" if finished == 1 else f"{finished} LRs"
+        lrs = "1 LR" if len(means) == 1 else f"{len(means)} LRs"
         none = not_identified(f"{lrs} finished, {MINIMUM_LRS} needed for a curve")
         return none, none, none
     low = edge_answer(edges.low[0], edges.low_limits[0], known, source, upper=False)
     high = edge_answer(edges.high[0], edges.high_limits[0], known, source, upper=True)
+    if low.value is not None and high.value is not None and low.value > high.value:
+        low = high = not_identified("the edges cross: delta is too small for these LRs and seeds")
     half = _NORMAL_95 * float(np.hypot(edges.plateau_se[0], height_se))
     height = float(edges.plateau[0])
+    if not known:  # a curve may peak between the LRs, but nothing then says how much of it is noise
+        height = min(height, float(means.max()))
     interval = Interval(low=height - half, high=height + half) if known else None
     kind = Kind.BOUNDED if known else Kind.NO_SIGMA
     plateau = Answer(
@@ -263,6 +280,39 @@ def inner_outer(low: Answer, high: Answer) -> tuple[Interval | None, Interval]:
     if start is None or end is None or start > end:
         return None, outer
     return Interval(low=start, high=end), outer
+
+
+def _contradiction(sigma: float | None, seeds: Spread) -> str:
+    """What replicate seeds say against a stated sigma (chi² test of their variance, at 1 %)."""
+    nu, variance = float(seeds.nu[0]), float(seeds.pooled[0])
+    if sigma is None or nu < MINIMUM_NU or variance <= ROUNDING:
+        return ""
+    ratio = nu * variance / sigma**2
+    p = 2.0 * float(min(stats.chi2.cdf(ratio, nu), stats.chi2.sf(ratio, nu)))
+    if p >= 0.01:
+        return ""
+    found = f"{float(np.sqrt(variance)):.2g}, {nu:.0f} degrees of freedom"
+    return f"sigma is stated as {sigma:g}, the seeds' is {found} ({p_text(p)})"
+
+
+def _without_out(inner: Interval | None, verdicts: tuple[LrVerdict, ...]) -> Interval | None:
+    """The good LRs around the best one, up to the last tested before any that is out.
+
+    A curve under too small a sigma, or of another form than the data, may call good what the seeds
+    alone show to be bad.
+    """
+    if inner is None or not any(v.verdict == "out" and v.lr in inner for v in verdicts):
+        return inner
+    best = max(verdicts, key=lambda v: -np.inf if v.accuracy is None else v.accuracy).lr
+    out = np.array([v.lr for v in verdicts if v.verdict == "out"])
+    below = float(np.max(out, where=out < best, initial=-np.inf))
+    above = float(np.min(out, where=out > best, initial=np.inf))
+    tried = [v.lr for v in verdicts if below < v.lr < above]
+    low = max(inner.low or 0.0, min(tried)) if below > -np.inf else inner.low
+    high = min(inner.high or np.inf, max(tried)) if above < np.inf else inner.high
+    if low is None or high is None or low > high:
+        return None
+    return Interval(low=low, high=high)
 
 
 def _verdicts(

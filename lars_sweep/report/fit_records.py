@@ -63,7 +63,7 @@ def lr_interval_records(finding: LrFinding) -> Iterator[Record]:
         "takeover": finding.takeover,
         "sensitivity": found.sensitivity,
         "add": " ".join(f"{lr:.6g}" for lr in found.add),
-        "note": found.low.reason or found.high.reason,
+        "note": found.sigma_note or found.low.reason or found.high.reason,
     }
 
 

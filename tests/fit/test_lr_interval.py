@@ -188,6 +188,48 @@ def test_sigma_can_be_stated_where_there_are_no_seeds() -> None:
     assert result.high.interval.low < result.high.value < result.high.interval.high
 
 
+def test_a_stated_sigma_that_the_seeds_contradict_is_said_to_be() -> None:
+    assert one(sweep(), sigma=0.25).sigma_note == ""
+    assert one(sweep(seeds=1), sigma=0.001).sigma_note == ""
+    note = one(sweep(), sigma=0.05).sigma_note
+    assert note.startswith("sigma is stated as 0.05, the seeds' is 0.2")
+    assert "p < 0.001" in note
+
+
+@pytest.mark.parametrize("sigma", [0.001, 0.01, 0.05])
+def test_no_lr_that_is_out_is_called_good(sigma: float) -> None:
+    """0.5 and 2.83 lose more than delta by the seeds' means, a curve trusted too far has them in.
+
+    The LRs between them are not out, so they stay.
+    """
+    result = one(sweep(), sigma=sigma)
+    assert {0.5, LRS[7]} <= {v.lr for v in result.verdicts if v.verdict == "out"}
+    assert (result.inner.low, result.inner.high) == pytest.approx((LRS[3], LRS[6]))
+
+
+def test_edges_that_cross_are_refused() -> None:
+    """A delta far below what 0.6 points of noise resolve: the estimates come out swapped."""
+    (result,) = lr_intervals(sweep(seed=6, sd=0.6), 1e-6)
+    assert result.low.kind is result.high.kind is Kind.NOT_IDENTIFIED
+    assert "edges cross" in result.low.reason
+    assert result.inner is None
+
+
+def test_without_noise_no_plateau_lies_above_every_run() -> None:
+    result = one(table(np.repeat(LRS, 3), np.full(30, 77.0)))
+    assert result.plateau.value == pytest.approx(77.0, abs=1e-12)
+    assert result.curve.height == result.plateau.value
+
+
+def test_good_lrs_outside_the_edges_show_too_coarse_a_grid() -> None:
+    """The truth is good up to 2.4; two octaves apart the curve ends near 1.1, below a good LR."""
+    lr = np.repeat(2.0 ** (2.0 * np.arange(-4.0, 5.0) + 0.3), 3)
+    noise = np.random.default_rng(0).normal(0.0, 0.25, len(lr))
+    coarse = one(table(lr, np.maximum(surface(lr), 10.0) + noise))
+    assert coarse.strays == (pytest.approx(2.0**0.3),)
+    assert one(sweep()).strays == ()
+
+
 def test_rows_of_two_optimizers_are_not_pooled() -> None:
     rows = sweep()
     mixed = Rows({**rows.columns, "optimizer": np.where(np.arange(len(rows)) % 2, "sgd", "lars")})

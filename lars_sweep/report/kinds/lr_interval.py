@@ -202,10 +202,36 @@ def _notes(evidence: Evidence, found: Sequence[Panel[LrFinding]]) -> list[str]:
             f"Too few replicate seeds to know the noise: no interval for {some(no_sigma, 3)}. Add "
             "seeds, or state sigma."
         )
+    notes += _doubts(found)
     notes += _width_notes(evidence)
     if any(e.found and any(v.pruned for v in e.found.interval.verdicts)
            for p in found for e in p.members):  # fmt: skip
         notes.append("A pruned LR is untested beyond its step: neither in nor out.")
+    return notes
+
+
+def _doubts(found: Sequence[Panel[LrFinding]]) -> list[str]:
+    """Where a stated sigma or the grid of LRs does not bear what is said of the edges."""
+    known = [
+        (f"{panel.title} at batch {batch_label(entry.key.global_batch or 0)}", entry.found.interval)
+        for panel in found
+        for entry in panel.members
+        if entry.found is not None
+    ]
+    against = [f"{name}: {one.sigma_note}" for name, one in known if one.sigma_note]
+    coarse = [
+        f"{name}: {', '.join(lr_label(lr) for lr in one.strays)}"
+        for name, one in known
+        if one.strays
+    ]
+    notes = []
+    if against:
+        notes.append(f"Every interval rests on a sigma that the seeds reject; {some(against, 3)}.")
+    if coarse:
+        notes.append(
+            "LRs too far apart to place an edge between them; as good as the best, though outside "
+            f"the edges, are {some(coarse, 3)}. Add LRs in between."
+        )
     return notes
 
 
