@@ -12,6 +12,7 @@ from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.train.atoms import Atoms
 from lars_sweep.train.batches import LoadedBatch
 from lars_sweep.train.buckets import GradientBuckets, sum_together
+from lars_sweep.train.compiled import refuse_other_gradient
 from lars_sweep.train.layers import group_layers, set_atoms
 from lars_sweep.train.models import training_loss
 from lars_sweep.train.numerics import Numerics
@@ -38,7 +39,11 @@ class GradientStep:
         self._trial = trial
         # Evaluations stay uncompiled: their statistics are other objects each time. Micro-batches
         # have two sizes at most.
+        self._model = model
         self._forward = torch.compile(model, dynamic=False) if compiled else model
+        self._compiled = compiled
+        self._proved: set[int] = set()
+        """Sizes of micro-batches whose compiled gradient has been compared with the eager one."""
         self._group_layers = group_layers(model)
         self._numerics = numerics
         self._world = world
@@ -50,7 +55,9 @@ class GradientStep:
         """Leave this rank's part of the gradient in ``.grad``; returns its part of the loss."""
         total = self.nothing()
         for number, batch in enumerate(batches):
-            loss = self._loss(batch)
+            if self._compiled and len(batch.images) not in self._proved:
+                self._prove(batch)
+            loss = self._loss(batch, self._forward)
             loss.backward()  # type: ignore[no-untyped-call]
             total = total + loss.detach() if number else loss.detach()
         return total
@@ -62,11 +69,25 @@ class GradientStep:
         self._statistics.pending.zero_()
         return torch.zeros((), device=self._numerics.device, dtype=self._numerics.dtype)
 
-    def _loss(self, batch: LoadedBatch) -> Tensor:
+    def _prove(self, batch: LoadedBatch) -> None:
+        """Compare the compiled gradient of a batch with the eager one; nothing else changes."""
+        pending = self._statistics.pending.clone()
+        names = {p: name for name, p in self._model.named_parameters()}
+        found = []
+        for forward in (self._model, self._forward):
+            loss = self._loss(batch, forward)
+            gradients = torch.autograd.grad(loss, self._parameters, materialize_grads=True)
+            found.append({names[p]: g for p, g in zip(self._parameters, gradients, strict=True)})
+        self._statistics.pending.copy_(pending)
+        eager, compiled = found
+        refuse_other_gradient(eager, compiled, len(batch.images))
+        self._proved.add(len(batch.images))
+
+    def _loss(self, batch: LoadedBatch, forward: Callable[..., Any]) -> Tensor:
         item = batch.micro_batch
         atoms = Atoms(self._trial.seed, item.step, item.first_group, item.groups)
         set_atoms(self._group_layers, atoms)
-        loss = loss_sum(self._forward, batch.images, batch.labels, self._numerics)
+        loss = loss_sum(forward, batch.images, batch.labels, self._numerics)
         return loss / self._trial.global_batch
 
     def reduce(self, loss: Tensor) -> Tensor:

@@ -246,6 +246,24 @@ def test_compiled_training_is_the_same_mathematics(
     assert disagreement(eager, other) < 1e-9
 
 
+def test_a_wrongly_compiled_network_is_not_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loses_the_first_layer(model: torch.nn.Module, **_: bool) -> object:
+        def forward(images: torch.Tensor) -> torch.Tensor:
+            weight = model.get_parameter("conv1.weight")
+            return torch.func.functional_call(model, {"conv1.weight": weight.detach()}, images)
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", loses_the_first_layer)
+    monkeypatch.setattr("lars_sweep.train.trainer._has_compiler", lambda: True)
+    trainer = TorchTrainer(device="cpu", threads=1, compiled=True)
+    told = "gradient of conv1.weight over .* differs .* by 100%, in 1 of"
+    with pytest.raises(TrainError, match=told):
+        run_traced(trainer, tiny_trial(steps=4, base_lr=0.1), tmp_path)
+
+
 def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("CXX", "no-such-compiler")
