@@ -103,8 +103,8 @@ def build_report(
         RunError: ``out_dir`` cannot be written.
     """
     sources = [source for source, _ in analysed]
-    outcomes = _together([(s.label, completed(s)) for s in sources])
-    curves = _together([(s.label, s.curves) for s in sources if s.curves is not None])
+    outcomes = together([(s.label, completed(s)) for s in sources])
+    curves = together([(s.label, s.curves) for s in sources if s.curves is not None])
     observations = observe(
         outcomes, arrow_schema("curves").empty_table() if curves is None else curves
     )
@@ -137,7 +137,7 @@ def build_report(
     return dataclasses.replace(written, exports=tuple(out_dir / name for name in exports))
 
 
-def _together(parts: Sequence[tuple[str, pa.Table]]) -> pa.Table | None:
+def together(parts: Sequence[tuple[str, pa.Table]]) -> pa.Table | None:
     """Tables of several inputs with their label as a column; of one input as it is."""
     if len(parts) < 2:
         return parts[0][1] if parts else None

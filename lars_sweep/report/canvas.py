@@ -327,9 +327,9 @@ def _steps_label(steps: float) -> str:
     return f"{steps / 1e6:g} M" if steps >= 1e6 else f"{steps:,.0f}"
 
 
-def strip_axis(axes: Axes, labels: Sequence[str]) -> None:
-    """A strip with a named line per label, the first on top."""
-    axes.set_ylim(len(labels) - 0.4, -0.6)
+def strip_axis(axes: Axes, labels: Sequence[str], room: int) -> None:
+    """A strip with room for some lines and a named one per label, the first on top."""
+    axes.set_ylim(room - 0.4, -0.6)
     axes.yaxis.set_major_locator(FixedLocator(list(range(len(labels)))))
     axes.yaxis.set_major_formatter(FixedFormatter(list(labels)))
     axes.tick_params(axis="y", length=0, labelsize=7)

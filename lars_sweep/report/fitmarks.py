@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,6 +33,8 @@ def draw_curve(
     band: tuple[FloatArray, FloatArray] | None,
     data: tuple[float, float],
     color: str,
+    *,
+    width: float = 1.5,
 ) -> None:
     """A fitted line with its band.
 
@@ -42,13 +45,20 @@ def draw_curve(
         band: limits (m,) each, NaN where there is none.
         data: smallest and largest x of the data.
         color: of line and band.
+        width: of the line, points; a wide line lies below and is paler, so that both show.
     """
     low, high = data
-    spans = ((-math.inf, low, "--"), (low, high, "-"), (high, math.inf, "--"))
+    wide = width > 2
+    outside: Any = (0.0, (1.2, 0.6)) if wide else "--"
+    spans = ((-math.inf, low, outside), (low, high, "-"), (high, math.inf, outside))
     for start, end, dashes in spans:
         part = (x >= start) & (x <= end)
         if np.count_nonzero(part) > 1 or start == low:
-            axes.plot(x[part], y[part], dashes, color=color, linewidth=1.5, zorder=2.4)
+            axes.plot(
+                x[part], y[part], linestyle=dashes, color=color, linewidth=width,
+                alpha=0.45 if wide else 1.0, zorder=2.2 if wide else 2.4,
+                solid_capstyle="butt" if wide else "projecting",
+            )  # fmt: skip
     if band is None:
         return
     axes.fill_between(x, band[0], band[1], color=color, alpha=0.2, linewidth=0, zorder=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -14,6 +15,14 @@ from lars_sweep.report.labels import figure_footer
 
 WIDE_LABELS = 0.82
 """Inches left of a panel whose y axis has numbers of five digits."""
+
+
+def lines_of(frame: pd.DataFrame, row: str, batch: str) -> dict[int, list[int]]:
+    """Row of panels → its batches, ascending: the lines of their strips."""
+    return {
+        int(str(key)): sorted(int(b) for b in mine[batch].unique())
+        for key, mine in frame.groupby(row)
+    }
 
 
 def panel_grid(

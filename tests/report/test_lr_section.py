@@ -1,14 +1,19 @@
-"""The table of good LRs: what is known has its row, equal reasons share one."""
+"""The table of good LRs, where equal reasons share a row, and the strips below the panels."""
 
 from __future__ import annotations
 
+import pandas as pd
+import pytest
 from synthetic_outcomes import source, tables
 
 from lars_sweep.fit.analysis import FitOptions
 from lars_sweep.outcomes.tables import arrow_schema
 from lars_sweep.report.analyses import analyse_source
+from lars_sweep.report.build import together
 from lars_sweep.report.evidence import Evidence
+from lars_sweep.report.grid import lines_of
 from lars_sweep.report.inputs import Source, completed
+from lars_sweep.report.kinds.batch import accuracy_range
 from lars_sweep.report.kinds.best_lr import best_lr_section
 from lars_sweep.report.kinds.lr_interval import lr_interval_section
 from lars_sweep.report.observations import observe
@@ -49,3 +54,37 @@ def test_what_is_missing_of_the_effective_lr_is_said_once() -> None:
     told = [note for note in notes if "ffective LR: " in note]
     assert told
     assert not any("ffective LR: measured effective LR" in note for note in told)
+
+
+def test_a_strip_has_the_batches_of_its_own_row_of_panels() -> None:
+    frame = pd.DataFrame({"row": [0, 0, 0, 1], "batch": [2048.0, 512.0, 512.0, 64.0]})
+    assert lines_of(frame, "row", "batch") == {0: [512, 2048], 1: [64]}
+    small, _ = tables(batches=(512, 2048), lrs=5, fail=0.0, name="a", optimizers=("lars",))
+    large, _ = tables(batches=(64,), lrs=5, fail=0.0, name="b", optimizers=("lars",))
+    given = [source(small, label="a"), source(large, label="b")]
+    outcomes = together([(one.label, completed(one)) for one in given])
+    assert outcomes is not None
+    options = FitOptions(kinds=("lr-interval",))
+    section = lr_interval_section(
+        Evidence(
+            observations=observe(outcomes, arrow_schema("curves").empty_table()),
+            analyses={one.label: analyse_source(one, options) for one in given},
+            fixture="",
+        )
+    )
+    strips = [slot.strip for slot in section.drawings[0].draw().slots.values()]
+    named = [[tick.get_text() for tick in strip.get_yticklabels()] for strip in strips if strip]
+    assert named == [["512", "2K"], ["64"]]
+    assert len({strip.get_ylim() for strip in strips if strip}) == 1  # lines of equal height
+
+
+def test_the_axis_of_accuracy_follows_the_curve_but_not_to_its_end() -> None:
+    cells = pd.DataFrame({"what": "cell", "batch": [256, 4096], "accuracy": [90.0, 80.0]})
+
+    def ends(*curve: float) -> tuple[float, float]:
+        line = pd.DataFrame({"what": "fit", "batch": [8192.0] * len(curve), "accuracy": curve})
+        return accuracy_range(pd.concat([cells, line]), 2.0**14)
+
+    assert ends(70.0, float("nan")) == (70.0, 90.0)
+    assert ends(-9e18, 120.0) == pytest.approx((65.0, 105.0))
+    assert ends() == (80.0, 90.0)

@@ -35,7 +35,7 @@ def _lrs(axes: Axes) -> None:
 
 
 def _strip(axes: Axes) -> None:
-    canvas.strip_axis(axes, ["256", "512", "1K"])
+    canvas.strip_axis(axes, ["256", "512", "1K"], 4)
 
 
 @pytest.mark.parametrize("prepare", [_linear, _decades, _lrs, _strip])

@@ -50,6 +50,8 @@ from lars_sweep.report.verdicts import Verdict
 from lars_sweep.report.wording import answer_cell, answer_words, interval_words, sentence, some
 
 PANELS_TOLD = 3
+CURVE_REACH = 1.5
+"""How far the axis follows a curve outside the data, times the range of the data."""
 
 
 def batch_section(evidence: Evidence) -> Section:
@@ -141,14 +143,22 @@ def _draw(evidence: Evidence, shown: Sequence[Panel[BatchFinding]], frame: pd.Da
         for name, series in mine.groupby("series"):
             _draw_series(slot.main, series, _color(str(name)), _marker(str(name)))
         cells = mine[mine["what"] == "cell"]
-        canvas.batch_axis(slot.main, [int(b) for b in cells["batch"].unique()])
-        low, high = slot.main.get_xlim()
-        slot.main.set_xlim(low, high * 2**0.6 if (mine["what"] == "fit").any() else high)
-        seen = mine[mine["what"] != "fit"]["accuracy"]
-        slot.main.set_ylim(canvas.accuracy_limits(float(seen.min()), float(seen.max())))
+        batches = [int(b) for b in cells["batch"].unique()]
+        beyond = [2 * max(batches)] if (mine["what"] == "fit").any() else []
+        canvas.batch_axis(slot.main, [*batches, *beyond])
+        slot.main.set_ylim(canvas.accuracy_limits(*accuracy_range(mine, slot.main.get_xlim()[1])))
         slot.main.set_ylabel(f"top-1 {reported_on(evidence.observations)} (%)")
         _draw_baseline(slot.main, cells)
     return grid
+
+
+def accuracy_range(mine: pd.DataFrame, last: float) -> tuple[float, float]:
+    """Accuracies to be seen: all measured ones, and the curve as far as it does not dwarf them."""
+    seen = mine[mine["what"] != "fit"]["accuracy"]
+    low, high = float(seen.min()), float(seen.max())
+    curve = mine[(mine["what"] == "fit") & (mine["batch"] <= last)]["accuracy"].dropna()
+    reach = CURVE_REACH * max(high - low, 1.0)
+    return max(min([low, *curve]), low - reach), min(max([high, *curve]), high + reach)
 
 
 def _color(optimizer: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from lars_sweep.fit.analysis.scaling import LrScalingFinding
 from lars_sweep.fit.answers import Answer, p_text
@@ -17,7 +16,8 @@ from lars_sweep.fit.best_lr import NO_BEST, FormScore, Hypothesis, LrScaling
 from lars_sweep.report import canvas, tables
 from lars_sweep.report.canvas import INK, MUTED, Canvas
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
-from lars_sweep.report.fitmarks import FloatArray, Handle, draw_cells, draw_curve
+from lars_sweep.report.fitmarks import Handle, draw_cells
+from lars_sweep.report.kinds.laws_marks import FORMS, draw_laws, law_handles
 from lars_sweep.report.labels import NBSP, batch_label, figure_footer, lr_label, number
 from lars_sweep.report.marks import handle
 from lars_sweep.report.sections import Drawing, Section
@@ -26,13 +26,6 @@ from lars_sweep.report.verdicts import Verdict
 from lars_sweep.report.wording import answer_cell, interval_words, sentence, some
 
 PANELS_TOLD = 3
-FORMS: Mapping[str, tuple[str, str, Any]] = {
-    "saturating": ("saturating, c/(1 + B₀/B)", "#0072b2", "-"),
-    "lars_null": ("LARS's null, c/√(1 + B₀/B)", "#cc79a7", (0, (6, 2))),
-    "square_root": ("square root", "#e69f00", (0, (1, 1.6))),
-    "linear": ("linear", "#d55e00", (0, (4, 1.5, 1, 1.5))),
-}
-"""Forms that are drawn, of the six that are fitted: their label, color and line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,10 +162,7 @@ def _marks(view: _View) -> Iterator[dict[str, Any]]:
 def _draw(evidence: Evidence, views: Sequence[_View], frame: pd.DataFrame) -> Canvas:
     names = [name for name in FORMS if (frame["what"] == name).any()]
     legend: list[Handle] = [handle("best LR", marker="o", color=INK)]
-    legend += [
-        Line2D([], [], color=FORMS[n][1], linestyle=FORMS[n][2], linewidth=1.5, label=FORMS[n][0])
-        for n in names
-    ]
+    legend += law_handles(names)
     grid = canvas.make_canvas(
         [(v.number, v.row, v.column) for v in views],
         {view.number: view.title for view in views},
@@ -194,21 +184,8 @@ def _draw_view(axes: Axes, mine: pd.DataFrame, view: _View) -> None:
     canvas.log_y_axis(axes, float(drawn.min()), float(drawn.max()), view.unit)
     axes.vlines(ranges["batch"], ranges["low"], ranges["high"], color=MUTED, alpha=0.22,
                 linewidth=7, zorder=1)  # fmt: skip
-    for name, (_, color, dashes) in FORMS.items():
-        curve = mine[mine["what"] == name]
-        if len(curve):
-            x, y = curve["batch"].to_numpy(float), curve["lr"].to_numpy(float)
-            _draw_law(axes, x, y, (batch.min(), batch.max()), color, dashes)
+    draw_laws(axes, mine[mine["what"].isin(list(FORMS))], (batch.min(), batch.max()))
     draw_cells(axes, batch, lr, (low, high), color=INK, marker="o")
-
-
-def _draw_law(
-    axes: Axes, x: FloatArray, y: FloatArray, data: tuple[float, float], color: str, dashes: Any
-) -> None:
-    if dashes == "-":
-        draw_curve(axes, x, y, None, data, color)
-    else:
-        axes.plot(x, y, color=color, linestyle=dashes, linewidth=1.3, zorder=2.2)
 
 
 # ── the words

@@ -23,7 +23,7 @@ from lars_sweep.report.fitmarks import (
     draw_level,
     fit_handles,
 )  # fmt: skip
-from lars_sweep.report.grid import panel_grid
+from lars_sweep.report.grid import lines_of, panel_grid
 from lars_sweep.report.kinds.steps_marks import columns
 from lars_sweep.report.labels import batch_label, number, reported_on
 from lars_sweep.report.marks import batch_legend, seed_handle
@@ -37,12 +37,14 @@ def draw_epochs(
 ) -> Canvas:
     """A colour per batch, its curve, and its epochs to the target on the strip below."""
     answered = frame[frame["what"].str.startswith("target")]
-    lines = sorted(int(b) for b in answered["batch"].unique())
+    rows = {panel.number: panel.row for panel in shown}
+    lines = lines_of(answered.assign(row=answered["panel"].map(rows)), "row", "batch")
+    room = max(map(len, lines.values()), default=0)
     grid = panel_grid(
         evidence,
         shown,
-        legend=_legend(evidence, frame, answers=bool(lines)),
-        strip_rows=len(lines),
+        legend=_legend(evidence, frame, answers=room > 0),
+        strip_rows=room,
     )
     for panel in shown:
         slot, mine = grid.slots[panel.number], frame[frame["panel"] == panel.number]
@@ -63,7 +65,7 @@ def draw_epochs(
             continue
         slot.main.tick_params(axis="x", length=0, labelbottom=False)
         slot.strip.set_xlabel("epochs, and epochs to the target")
-        _draw_answers(slot.strip, mine, lines, evidence)
+        _draw_answers(slot.strip, mine, lines.get(panel.row, []), room, evidence)
     return grid
 
 
@@ -101,9 +103,11 @@ def _draw_batches(axes: Axes, mine: pd.DataFrame, evidence: Evidence, x: str) ->
         draw_cells(axes, at, accuracy, (low, high), color=color, marker=marker, hollow=hollow)
 
 
-def _draw_answers(axes: Axes, mine: pd.DataFrame, lines: Sequence[int], evidence: Evidence) -> None:
+def _draw_answers(
+    axes: Axes, mine: pd.DataFrame, lines: Sequence[int], room: int, evidence: Evidence
+) -> None:
     colors = canvas.batch_colors(evidence.observations.batches)
-    canvas.strip_axis(axes, [batch_label(batch) for batch in lines])
+    canvas.strip_axis(axes, [batch_label(batch) for batch in lines], room)
     for line, batch in enumerate(lines):
         axes.axhline(line, color=colors[batch], linewidth=0.6, alpha=0.35, zorder=1)
         rows = mine[(mine["batch"] == batch) & mine["what"].str.startswith("target")]

@@ -27,7 +27,7 @@ from lars_sweep.report.fitmarks import (
     draw_lost,
     good_lr_handles,
 )
-from lars_sweep.report.grid import panel_grid
+from lars_sweep.report.grid import lines_of, panel_grid
 from lars_sweep.report.labels import batch_label, chosen_on
 from lars_sweep.report.marks import batch_legend, handle, seed_handle
 from lars_sweep.report.observations import rows_of
@@ -115,12 +115,14 @@ def draw_lr(evidence: Evidence, panels: Sequence[Panel[LrFinding]], frame: pd.Da
     """Means over LR in the colour of the batch; bars and crosses on the strip below."""
     batches = evidence.observations.batches
     limits = _limits(frame)
-    on_strip = sorted(int(b) for b in frame["global_batch"].unique())
+    # Of the panels side by side, not of all: another run's batches say nothing here.
+    on_strip = lines_of(frame, "row", "global_batch")
+    room = max(map(len, on_strip.values()), default=0)
     grid = panel_grid(
         evidence,
         panels,
         legend=_legend(evidence, frame, limits),
-        strip_rows=len(on_strip),
+        strip_rows=room,
     )
     for panel in panels:
         slot, mine = grid.slots[panel.number], frame[frame["panel"] == panel.number]
@@ -134,7 +136,7 @@ def draw_lr(evidence: Evidence, panels: Sequence[Panel[LrFinding]], frame: pd.Da
         slot.strip.set_xlabel(_axis_label(panel))
         deltas = [entry.found.interval.delta for entry in panel.members if entry.found]
         _draw_panel(slot.main, mine, batches, bottom, deltas[0] if deltas else 0.0)
-        _draw_strip(slot.strip, mine, on_strip, batches)
+        _draw_strip(slot.strip, mine, on_strip[panel.row], room, batches)
     return grid
 
 
@@ -228,11 +230,11 @@ def _draw_baseline(axes: Axes, mine: pd.DataFrame) -> None:
 
 
 def _draw_strip(
-    axes: Axes, mine: pd.DataFrame, lines: Sequence[int], batches: Sequence[int]
+    axes: Axes, mine: pd.DataFrame, lines: Sequence[int], room: int, batches: Sequence[int]
 ) -> None:
     """A line per batch: its good LRs as bars, the diverged ones as crosses with k/r."""
     colors = canvas.batch_colors(batches)
-    canvas.strip_axis(axes, [batch_label(batch) for batch in lines])
+    canvas.strip_axis(axes, [batch_label(batch) for batch in lines], room)
     for line, batch in enumerate(lines):
         rows = mine[mine["global_batch"] == batch]
         axes.axhline(line, color=colors[batch], linewidth=0.6, alpha=0.35, zorder=1)
