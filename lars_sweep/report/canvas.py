@@ -214,7 +214,9 @@ def _row_major(handles: Sequence[Line2D | Patch], columns: int) -> list[Line2D |
 
 
 def arrange(panels: Sequence[tuple[int, int, str]], shape: Shape) -> list[list[int | None]]:
-    """Panels (key, row, optimizer) as a grid: a column per optimizer, else two per line."""
+    """Panels (key, row, optimizer) as a grid: the optimizers of a row side by side, single
+    panels as many to a line as there are columns, two at least.
+    """
     if shape == "narrow":
         return [[key] for key, _, _ in panels]
     optimizers = list(dict.fromkeys(optimizer for _, _, optimizer in panels))
@@ -225,7 +227,21 @@ def arrange(panels: Sequence[tuple[int, int, str]], shape: Shape) -> list[list[i
     grid: dict[int, list[int | None]] = {}
     for key, row, optimizer in panels:
         grid.setdefault(row, [None] * len(optimizers))[optimizers.index(optimizer)] = key
-    return list(grid.values())
+    return _packed(list(grid.values()))
+
+
+def _packed(lines: Sequence[list[int | None]]) -> list[list[int | None]]:
+    """Neighbouring lines of one panel each share a line: rivals stand together, the rest fits."""
+    packed: list[list[int | None]] = []
+    alone = False
+    for line in lines:
+        filled = [key for key in line if key is not None]
+        if len(filled) == 1 and alone and packed[-1][-1] is None:
+            packed[-1][packed[-1].index(None)] = filled[0]
+        else:
+            alone = len(filled) == 1
+            packed.append(filled + [None] * (len(line) - 1) if alone else line)
+    return packed
 
 
 def panels_of(frame: pd.DataFrame) -> list[tuple[int, int, str]]:

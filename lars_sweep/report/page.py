@@ -50,7 +50,7 @@ def to_image(figure: Figure, svg: bytes | None = None) -> Image:
 
 def whole(cell: str) -> Markup:
     """A cell that breaks before its interval at most, never inside: ``0.1 (0.05 – 0.2)``."""
-    return Markup(re.sub(r"\([^()]{1,32}\)", r"<span>\g<0></span>", str(escape(cell))))
+    return Markup(re.sub(r"\([^()]{1,32}\)|\S+ – \S+", r"<span>\g<0></span>", str(escape(cell))))
 
 
 def render_page(

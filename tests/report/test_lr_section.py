@@ -10,6 +10,7 @@ from lars_sweep.fit.analysis import FitOptions
 from lars_sweep.outcomes.tables import arrow_schema
 from lars_sweep.report.analyses import analyse_source
 from lars_sweep.report.build import together
+from lars_sweep.report.canvas import arrange
 from lars_sweep.report.evidence import Evidence
 from lars_sweep.report.grid import lines_of
 from lars_sweep.report.inputs import Source, completed
@@ -88,3 +89,10 @@ def test_the_axis_of_accuracy_follows_the_curve_but_not_to_its_end() -> None:
     assert ends(70.0, float("nan")) == (70.0, 90.0)
     assert ends(-9e18, 120.0) == pytest.approx((65.0, 105.0))
     assert ends() == (80.0, 90.0)
+
+
+def test_single_panels_share_a_line_and_rivals_stay_side_by_side() -> None:
+    panels = [(0, 0, "lars"), (1, 1, "lars"), (2, 2, "sgd"), (3, 3, "lars"), (4, 3, "sgd")]
+    assert arrange(panels, "wide") == [[0, 1], [2, None], [3, 4]]
+    assert arrange([*panels, (5, 4, "sgd")], "wide")[-1] == [5, None]
+    assert arrange(panels, "narrow") == [[0], [1], [2], [3], [4]]

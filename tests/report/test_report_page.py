@@ -105,6 +105,7 @@ def test_tables_fit_a_wide_window_whatever_the_names(page: str, tmp_path: Path) 
 
 def test_cells_break_before_their_interval_and_never_inside() -> None:
     assert whole("0.1 (0.05 – 0.2)") == "0.1 <span>(0.05 – 0.2)</span>"
+    assert whole("0.05 – 0.2") == "<span>0.05 – 0.2</span>"
     assert whole("<b> (a & b)") == "&lt;b&gt; <span>(a &amp; b)</span>"
 
 
