@@ -214,8 +214,9 @@ def _row_major(handles: Sequence[Line2D | Patch], columns: int) -> list[Line2D |
 
 
 def arrange(panels: Sequence[tuple[int, int, str]], shape: Shape) -> list[list[int | None]]:
-    """Panels (key, row, optimizer) as a grid: the optimizers of a row side by side, single
-    panels as many to a line as there are columns, two at least.
+    """Panels (key, row, optimizer) as a grid.
+
+    The optimizers of a row stand side by side; single panels share lines, two to a line at least.
     """
     if shape == "narrow":
         return [[key] for key, _, _ in panels]
