@@ -81,7 +81,7 @@ def observe(outcomes: pa.Table, curves: pa.Table) -> Observations:
     A point is chosen per stratum by its mean ``choice_accuracy`` over seeds: on val, or on test in
     the paper protocol (PROTOCOL.md 1). A diverged seed counts with its chance accuracy. A point
     with a pruned seed is not eligible: what it would have reached is unknown (PROTOCOL.md 7).
-    Equal means: the smaller LR.
+    Equal means: the middle LR of them.
 
     Args:
         outcomes: rows of ``schema.OUTCOMES``.
@@ -221,9 +221,10 @@ def _strata(
         finished.min(), finished.max(), finished.nunique()
     )  # fmt: skip
     eligible = points[(points["ok"] > 0) & (points["pruned"] == 0)].dropna(subset="choice_mean")
-    best = eligible.sort_values(
-        ["choice_mean", *search], ascending=[False] + [True] * len(search)
-    ).drop_duplicates(list(STRATUM))
+    in_strata = eligible.groupby(list(STRATUM), dropna=False)["choice_mean"]
+    best = eligible[eligible["choice_mean"] == in_strata.transform("max")].sort_values([*search])
+    equal = best.groupby(list(STRATUM), dropna=False)["choice_mean"]
+    best = best[equal.cumcount() == (equal.transform("size") - 1) // 2]
     columns = ["point_id", *search, "n", "choice_mean", "choice_sd", "report_mean", "report_sd"]
     strata = strata.reset_index().merge(
         best[[*STRATUM, *columns]], on=list(STRATUM), how="left", validate="1:1",

@@ -305,6 +305,14 @@ def test_runs_above_the_target_bound_the_epochs_that_reach_it() -> None:
     assert answer.interval.high == cells.epochs[last]
 
 
+@pytest.mark.parametrize(("lrs", "middle"), [(2, 0), (3, 1), (4, 1), (7, 3)])
+def test_of_equal_lrs_the_middle_one_is_chosen(lrs: int, middle: int) -> None:
+    flat = sweep(batches=(256,), octaves=TESTED_LRS[:lrs])
+    flat = replaced(flat, accuracy=np.full(len(flat), 77.0), accuracy_val=np.full(len(flat), 77.0))
+    ((chosen,),) = (e.found for e in analyse(flat, options=FitOptions(kinds=())).chosen)
+    assert chosen.lr == np.unique(flat.floats("base_lr"))[middle]
+
+
 def test_a_pruned_seed_makes_its_lr_ineligible() -> None:
     one = sweep(batches=(256,), octaves=np.array([-0.5, 0.0, 0.5]))
     best = analyse(one, options=FitOptions(kinds=())).chosen[0].found

@@ -133,9 +133,9 @@ def test_a_single_lr_is_an_edge_on_both_sides() -> None:
     assert observed(stratum_rows([0.1], [[90.0]])).strata.iloc[0]["edge"] == "both"
 
 
-def test_equal_means_give_the_smaller_lr() -> None:
-    rows = stratum_rows([0.4, 0.1, 0.2], [[90.0], [90.0], [90.0]])
-    assert observed(rows).strata.iloc[0]["base_lr"] == 0.1
+def test_equal_means_give_the_middle_lr() -> None:
+    rows = stratum_rows([0.4, 0.1, 0.2, 0.05], [[90.0], [90.0], [90.0], [89.0]])
+    assert observed(rows).strata.iloc[0]["base_lr"] == 0.2
 
 
 def test_paper_protocol_chooses_on_test() -> None:

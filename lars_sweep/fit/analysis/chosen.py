@@ -41,9 +41,10 @@ def choose(group: Group) -> tuple[Chosen, ...] | TooLittle:
     """The best LR of every (batch, epochs) by the choosing metric.
 
     A diverged seed counts as chance, the accuracy of its row. An LR with a pruned seed is
-    not eligible: what it would have reached is unknown (PROTOCOL.md 7). Equal means: the smaller
-    LR. The seeds that chose are the ones reported, so a maximum over many LRs is too good by
-    selection; the fits read the height of the flat top instead.
+    not eligible: what it would have reached is unknown (PROTOCOL.md 7). Equal means: the middle
+    LR of them, farthest from where it falls. The seeds that chose are the ones reported, so a
+    maximum over many LRs is too good by selection; the fits read the height of the flat top
+    instead.
     """
     found = [
         _choose(rows, int(batch), float(epochs))
@@ -70,13 +71,15 @@ def _choose(rows: Rows, batch: int, epochs: float) -> Chosen | None:
     settings = list(rows.groups(("base_lr",))) if "base_lr" in rows else [((None,), rows)]
     tested = [i for i, (_, seeds) in enumerate(settings) if np.any(seeds.status != "pruned")]
     eligible = [
-        (float(np.mean(_counted(seeds, choose_by))), -i)
+        (float(np.mean(_counted(seeds, choose_by))), i)
         for i, (_, seeds) in enumerate(settings)
         if np.any(seeds.status == "ok") and not np.any(seeds.status == "pruned")
     ]
     if not eligible:
         return None
-    best = -max(eligible)[1]
+    top = max(eligible)[0]
+    equal = [i for mean, i in eligible if mean == top]
+    best = equal[(len(equal) - 1) // 2]
     (lr,), seeds = settings[best]
     reached = _counted(seeds, report)
     return Chosen(
