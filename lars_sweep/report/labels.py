@@ -101,6 +101,8 @@ def protocol_label(observations: Observations) -> str:
     if observations.protocol in _PROTOCOLS:
         return _PROTOCOLS[observations.protocol]
     splits = sorted(observations.strata["split"].unique())
+    if not splits:
+        return "protocol not known: no trial has finished"
     return f"mixed protocols: {listed(_CHOICES.get(split, split) for split in splits)}"
 
 
