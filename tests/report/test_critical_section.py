@@ -17,6 +17,18 @@ from lars_sweep.report.observations import observe
 from lars_sweep.report.sections import Section
 
 
+def section_of(table: pa.Table) -> Section:
+    given = source(table)
+    curves = arrow_schema("curves").empty_table()
+    return critical_batch_section(
+        Evidence(
+            observations=observe(completed(given), curves),
+            analyses={"": analyse_source(given, FitOptions(kinds=("critical-batch", "batch")))},
+            fixture="",
+        )
+    )
+
+
 @pytest.fixture(scope="module")
 def section() -> Section:
     """Seven batches around Bc = 2048, five lengths and three seeds each."""
@@ -35,15 +47,7 @@ def section() -> Section:
                         "accuracy": float(accuracy),
                     }
                 )  # fmt: skip
-    given = source(pa.Table.from_pylist(rows))
-    curves = arrow_schema("curves").empty_table()
-    return critical_batch_section(
-        Evidence(
-            observations=observe(completed(given), curves),
-            analyses={"": analyse_source(given, FitOptions(kinds=("critical-batch",)))},
-            fixture="",
-        )
-    )
+    return section_of(pa.Table.from_pylist(rows))
 
 
 def test_at_b_half_the_drawn_fit_is_at_twice_the_drawn_law(section: Section) -> None:
@@ -67,3 +71,17 @@ def test_words_name_the_line_that_they_compare_with(section: Section) -> None:
     caption = section.drawings[0].caption
     assert "Dashed: perfect scaling from the smallest batch tested" in caption
     assert "the small-batch law of the fit, Smin (B½/B)^α" in caption
+
+
+def test_batches_none_of_which_reached_the_target_are_no_figure() -> None:
+    rows = [
+        {
+            "model": "net", "optimizer": "lars", "global_batch": batch, "epochs": 10.0,
+            "samples": 50_000, "seed": seed, "accuracy": 90 - 5 * lost + 0.1 * seed,
+        }
+        for lost, batch in enumerate((256, 512, 1024)) for seed in range(3)
+    ]  # fmt: skip
+    section = section_of(pa.Table.from_pylist(rows))
+    assert not section.drawings
+    (table,) = section.tables
+    assert set(table.frame["censored"]) == {True}

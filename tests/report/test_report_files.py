@@ -37,7 +37,7 @@ from lars_sweep.rundir.layout import create_run
 SMALL: dict[str, Any] = {"batches": (512, 8192), "epochs": (15.0, 30.0), "lrs": 5, "fail": 0.05}
 FIGURES = [
     "accuracy-vs-lr", "accuracy-vs-batch", "accuracy-vs-epochs", "accuracy-vs-steps",
-    "steps-to-target", "generalization-gap", "layer-ratios", "divergence-edge", "training-curves",
+    "generalization-gap", "layer-ratios", "divergence-edge", "training-curves",
 ]  # fmt: skip
 TABLES = [
     "good-lrs", "good-lrs-measures", "lr-verdicts", "chosen", "batch-accuracy", "epochs-to-target",

@@ -37,7 +37,9 @@ def critical_batch_section(evidence: Evidence) -> Section:
     """Steps to a target against batch (Shallue et al., figure 1; McCandlish et al.)."""
     found: list[Panel[CriticalFinding]] = panels(evidence.found("critical_batch"), by_epochs=False)
     points = {panel.number: _points(evidence, panel) for panel in found}
-    drawn = [panel for panel in found if len(points[panel.number].batch)][:MOST_PANELS]
+    listed = [panel for panel in found if len(points[panel.number].batch)][:MOST_PANELS]
+    # Batches none of which reached the target are told of in the table.
+    drawn = [panel for panel in listed if not points[panel.number].censored.all()]
     timed = [p for p in drawn if (told := p.members[0].found) is not None and told.clock]
     steps = _frame(drawn, lambda panel, told: _steps_rows(told, points[panel.number]))
     hours = _frame(timed, lambda _, told: _clock_rows(told))
@@ -74,7 +76,7 @@ def critical_batch_section(evidence: Evidence) -> Section:
         title="Critical batch",
         verdict=_verdict(found),
         drawings=tuple(drawings),
-        tables=(_table(drawn, points),) if drawn else (),
+        tables=(_table(listed, points),) if listed else (),
     )
 
 
