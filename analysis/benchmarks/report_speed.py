@@ -32,6 +32,7 @@ import pyarrow.parquet as pq
 from measuring import arguments, at_most, finish, machine
 
 from lars_sweep.outcomes.tables import arrow_schema
+from lars_sweep.report.workers import Workers
 
 MODELS, OPTIMIZERS, EPOCHS = ("alexnet", "alexnet_bn"), ("lars", "sgd"), (15.0, 30.0)
 BATCHES, SEEDS, SAMPLES = (256, 512, 1024, 2048, 4096), 5, 50_000
@@ -176,11 +177,17 @@ def layers(trials: pa.Table) -> pa.Table:
 
 def be_report(directory: Path) -> None:
     """The measured process: from tables on disk to every file of the report."""
+    with Workers() as workers:
+        # Before the imports, as the command does.
+        workers.expect([directory / "outcomes.parquet"])
+        report_of(directory, workers)
+
+
+def report_of(directory: Path, workers: Workers) -> None:
     from lars_sweep.fit.analysis import FitOptions
     from lars_sweep.report import build_report
     from lars_sweep.report.analyses import analyse_source
     from lars_sweep.report.inputs import LAYER_COLUMNS, READ_COLUMNS, Source
-    from lars_sweep.report.workers import Workers
 
     begin = time.perf_counter()
     columns = {"curves": list(READ_COLUMNS), "layers": ["trial_id", *LAYER_COLUMNS]}
@@ -193,13 +200,11 @@ def be_report(directory: Path) -> None:
         layers=read["layers"], provenance={}, delta=0.5, paired=False, fixture="",
     )  # fmt: skip
     loaded = time.perf_counter()
-    with Workers() as workers:
-        rows = source.outcomes.num_rows
-        analysis = analyse_source(source, FitOptions(), workers.mapper(rows))
-        analysed = time.perf_counter()
-        paths = build_report([(source, analysis)], directory / "report", workers=workers)
-        drawn = time.perf_counter()
-        processes = memory_of([os.getpid(), *workers.pids])
+    analysis = analyse_source(source, FitOptions(), workers.mapper(source.outcomes.num_rows))
+    analysed = time.perf_counter()
+    paths = build_report([(source, analysis)], directory / "report", workers=workers)
+    drawn = time.perf_counter()
+    processes = memory_of([os.getpid(), *workers.pids])
     print(
         json.dumps(
             {

@@ -81,21 +81,23 @@ def report(
     """Write one HTML page with every figure as PNG, SVG, PDF and CSV, and every fit as files."""
     from lars_sweep.cli.talk import say
     from lars_sweep.errors import SpecError
-    from lars_sweep.fit.analysis import KINDS
-    from lars_sweep.report import build_report
-    from lars_sweep.report.analyses import analyse_inputs
-    from lars_sweep.report.kinds import SECTIONS
     from lars_sweep.report.workers import Workers
 
     if against not in (None, "paper"):
         raise SpecError(f"--against: got {against!r}; allowed: paper")
     kinds = [name.strip() for name in (kind or "all").split(",")]
-    if unknown := sorted({*kinds} - {*SECTIONS, "all"}):
-        allowed = ", ".join((*SECTIONS, "all"))
-        raise SpecError(f"--kind: got {', '.join(unknown)}; allowed: {allowed}")
-    asked = [name for name in kinds if name in (*KINDS, "all")]
     one_run = inputs[0] / "report" if len(inputs) == 1 and inputs[0].is_dir() else Path("report")
     with Workers() as workers:
+        workers.expect(inputs)
+        from lars_sweep.fit.analysis import KINDS
+        from lars_sweep.report import build_report
+        from lars_sweep.report.analyses import analyse_inputs
+        from lars_sweep.report.kinds import SECTIONS
+
+        if unknown := sorted({*kinds} - {*SECTIONS, "all"}):
+            allowed = ", ".join((*SECTIONS, "all"))
+            raise SpecError(f"--kind: got {', '.join(unknown)}; allowed: {allowed}")
+        asked = [name for name in kinds if name in (*KINDS, "all")]
         say("reading and fitting")
         analysed = analyse_inputs(
             inputs,

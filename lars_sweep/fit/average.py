@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from lars_sweep.fit.answers import Answer, Interval, Kind, estimate
+from lars_sweep.fit.distributions import f_tail, normal_quantile
 from lars_sweep.fit.engine import (
     PROFILE,
     CurveFit,
@@ -136,9 +136,7 @@ def _lack_of_fit(curve: CurveFit, noise: Noise) -> float | None:
     spare = len(curve.data.y) - curve.k
     if spare < 1:
         return None
-    if np.isinf(noise.nu):
-        return float(stats.chi2.sf(curve.rss / noise.variance, spare))
-    return float(stats.f.sf(curve.rss / spare / noise.variance, spare, noise.nu))
+    return f_tail(curve.rss / spare / noise.variance, spare, noise.nu)
 
 
 def confidence_above(
@@ -222,7 +220,7 @@ def scan(
     """
     values = confidence(positions)
     for _ in range(5):
-        z = np.clip(stats.norm.ppf(np.clip(values, 1e-12, 1.0 - 1e-12)), -3.0, 3.0)
+        z = np.clip(normal_quantile(np.clip(values, 1e-12, 1.0 - 1e-12)), -3.0, 3.0)
         coarse = np.flatnonzero((np.abs(np.diff(z)) > 0.5) & np.isfinite(positions[1:]))
         if not len(coarse):
             break
@@ -272,7 +270,7 @@ def last_crossing(positions: FloatArray, confidence: FloatArray, at: float) -> f
 def _between(positions: FloatArray, confidence: FloatArray, after: int, at: float) -> float | None:
     low, high = confidence[after - 1], confidence[after]
     # Confidence is close to a normal distribution function of the position.
-    start, goal, end = stats.norm.ppf(np.clip([low, at, high], 1e-12, 1.0 - 1e-12))
+    start, goal, end = normal_quantile(np.clip([low, at, high], 1e-12, 1.0 - 1e-12))
     share = (goal - start) / (end - start)
     found = positions[after - 1] + share * (positions[after] - positions[after - 1])
     return float(found) if np.isfinite(found) else None

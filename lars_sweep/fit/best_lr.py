@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from lars_sweep.fit.answers import Answer, Interval, estimate, not_identified
+from lars_sweep.fit.distributions import student_cdf
 from lars_sweep.fit.engine import (
     CurveFit,
     Data,
@@ -239,9 +239,8 @@ def _test(
     edges = np.array([value, value - MARGIN, value + MARGIN])
     rise = np.maximum(profile_of_linear(power, 1, edges) - power.rss, 0.0) / noise.variance
     roots = np.sign(alpha.value - edges) * np.sqrt(rise)
-    tail = stats.norm.sf if np.isinf(noise.nu) else (lambda t: stats.t.sf(t, noise.nu))
-    p_value = float(2.0 * tail(abs(roots[0])))
-    equivalence_p = float(max(tail(roots[1]), tail(-roots[2])))
+    p_value = float(2.0 * student_cdf(-abs(roots[0]), noise.nu))
+    equivalence_p = float(max(student_cdf(np.array([-roots[1], roots[2]]), noise.nu)))
     conclusion: Conclusion = "compatible"
     if equivalence_p < 0.05:
         conclusion = "equivalent"

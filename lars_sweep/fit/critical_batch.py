@@ -15,9 +15,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
+from lars_sweep.fit.distributions import chi2_quantile, student_quantile
 from lars_sweep.fit.engine import Noise
 from lars_sweep.fit.fieller import fieller
 from lars_sweep.fit.forms import LogSteps
@@ -33,7 +34,7 @@ _ZOOMS = 4
 _CENSORED_SE = 0.1
 _POINTS = 41
 _EXPONENT_MARGIN = 0.05
-_LIMIT = float(stats.chi2.ppf(0.95, 1))
+_LIMIT = chi2_quantile(0.95, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ def steps_to_target(
         target: accuracy, percent.
         target_se: its standard error where it is an estimate itself.
     """
-    quantile = stats.norm.ppf(0.95) if np.isinf(noise.nu) else stats.t.ppf(0.95, noise.nu)
+    quantile = student_quantile(0.95, noise.nu)
     found = []
     for batch in np.unique(table.batch):
         at = np.flatnonzero(table.batch == batch)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
+from lars_sweep.fit.distributions import beta_quantile
 from lars_sweep.fit.linear import FloatArray
 
 
@@ -19,14 +20,14 @@ def clopper_pearson_upper(diverged: float, runs: float, level: float = 0.95) -> 
     """One-sided upper limit of a probability: 0 of 3 still allows 0.63, 0 of 10 allows 0.26."""
     if diverged >= runs:
         return 1.0
-    return float(stats.beta.ppf(level, diverged + 1.0, runs - diverged))
+    return beta_quantile(level, diverged + 1.0, runs - diverged)
 
 
 def clopper_pearson_lower(diverged: float, runs: float, level: float = 0.95) -> float:
     """One-sided lower limit of a probability."""
     if diverged <= 0:
         return 0.0
-    return float(stats.beta.ppf(1.0 - level, diverged, runs - diverged + 1.0))
+    return beta_quantile(1.0 - level, diverged, runs - diverged + 1.0)
 
 
 def isotonic(diverged: FloatArray, runs: FloatArray) -> FloatArray:

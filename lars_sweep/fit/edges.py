@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
+from lars_sweep.fit.distributions import chi2_quantile
 from lars_sweep.fit.divergence import takeover_deviance
 from lars_sweep.fit.flat_top import EdgeProfiles, parabolic_minimum, upper_edge_profiles
 from lars_sweep.fit.linear import FloatArray
@@ -163,7 +164,7 @@ def _limits(
     accuracy = special.ndtri(np.clip(cdf, 1e-15, 1.0 - 1e-15)) ** 2
     takeover_at = takeover[:, np.searchsorted(x, edges)]
     deviance = _smaller_of_two(accuracy, takeover_at)
-    limit = float(stats.chi2.ppf(level, 1))
+    limit = chi2_quantile(level, 1)
     mirrored = (deviance[:, ::-1], takeover_at[:, ::-1], -edges[::-1], -x[::-1])
     bounds = np.stack(
         [-_outer_end(*mirrored, limit), _outer_end(deviance, takeover_at, edges, x, limit)],

@@ -7,14 +7,14 @@ Pereyra 1973; Czech et al. 2026 (arXiv 2603.22339) for scaling curves.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize
 
 from lars_sweep.fit.answers import Interval
+from lars_sweep.fit.distributions import f_quantile, student_cdf
 from lars_sweep.fit.forms import Form
 from lars_sweep.fit.linear import (
     FloatArray,
@@ -43,15 +43,11 @@ class Noise:
 
     def threshold(self, level: float) -> float:
         """Rise of the RSS at the ends of an interval, ``s² F(level; 1, nu)``."""
-        if math.isinf(self.nu):
-            return self.variance * float(stats.chi2.ppf(level, 1))
-        return self.variance * float(stats.f.ppf(level, 1, self.nu))
+        return self.variance * f_quantile(level, 1, self.nu)
 
     def confidence(self, root: FloatArray) -> FloatArray:
         """Distribution function of a signed root of a rise of the RSS in units of the variance."""
-        if math.isinf(self.nu):
-            return np.asarray(stats.norm.cdf(root))
-        return np.asarray(stats.t.cdf(root, self.nu))
+        return np.asarray(student_cdf(root, self.nu))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
+from lars_sweep.fit.distributions import standard_error, student_cdf, student_quantile
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.rows import Rows, refuse_mixed
 
@@ -106,7 +107,7 @@ def _difference(
         both = np.array([gap[seed] - reference[seed] for seed in gap if seed in reference])
         if len(both) < 2 or np.ptp(both) == 0:
             return float(np.mean(both)) if len(both) else np.nan, None, 0.0
-        return float(np.mean(both)), float(stats.sem(both)), len(both) - 1.0
+        return float(np.mean(both)), standard_error(both), len(both) - 1.0
     mine, theirs = (np.array(list(values.values())) for values in (gap, reference))
     return float(np.mean(mine) - np.mean(theirs)), *_welch(mine, theirs)
 
@@ -138,9 +139,9 @@ def _compare(
             exploratory=True,
             conclusion="inconclusive",
         )
-    half = float(stats.t.ppf(0.975, nu)) * se
+    half = student_quantile(0.975, nu) * se
     interval = Interval(low=difference - half, high=difference + half)
-    p = float(stats.t.sf((margin - abs(difference)) / se, nu))
+    p = float(student_cdf((abs(difference) - margin) / se, nu))
     power = tost_power(margin, se, nu)
     differs = 0.0 not in interval
     conclusions: dict[tuple[bool, bool], Conclusion] = {
@@ -178,7 +179,7 @@ def _mean_answer(sample: FloatArray) -> Answer:
     mean = float(np.mean(sample))
     if len(sample) < 2 or np.ptp(sample) == 0:
         return Answer(kind=Kind.NO_SIGMA, value=mean, unit="nats", reason="no spread over seeds")
-    half = float(stats.t.ppf(0.975, len(sample) - 1) * stats.sem(sample))
+    half = student_quantile(0.975, len(sample) - 1) * standard_error(sample)
     interval = Interval(low=mean - half, high=mean + half)
     return Answer(kind=Kind.BOUNDED, value=mean, interval=interval, unit="nats")
 
@@ -189,8 +190,8 @@ def tost_power(margin: float, se: float, nu: float) -> float:
     ``P(|T| < margin/se - t(0.95; nu))`` for a central t, which neglects the dependence of the
     estimated se on itself; exact as nu grows.
     """
-    room = margin / se - float(stats.t.ppf(0.95, nu))
-    return 0.0 if room <= 0 else float(2.0 * stats.t.cdf(room, nu) - 1.0)
+    room = margin / se - student_quantile(0.95, nu)
+    return 0.0 if room <= 0 else float(2.0 * student_cdf(room, nu) - 1.0)
 
 
 def gap_bands(curves: Rows) -> tuple[GapBand, ...]:
@@ -259,6 +260,6 @@ def gap_at_matched_train_loss(curves: Rows, small: float, large: float) -> Answe
     se, nu = _welch(matched[large], matched[small])
     if se is None:
         return Answer(kind=Kind.NO_SIGMA, value=difference, unit="nats", reason=_FEW)
-    half = float(stats.t.ppf(0.975, nu)) * se
+    half = student_quantile(0.975, nu) * se
     interval = Interval(low=difference - half, high=difference + half)
     return Answer(kind=Kind.BOUNDED, value=difference, interval=interval, unit="nats")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified, p_text
 from lars_sweep.fit.blocks import without_blocks
 from lars_sweep.fit.cells import Cells, cells
+from lars_sweep.fit.distributions import chi2_quantile, chi2_tail
 from lars_sweep.fit.divergence import DivergenceAt, divergence_table, takeover_deviance
 from lars_sweep.fit.edges import Design, Edges, cell_weights, find_edges
 from lars_sweep.fit.fieller import fieller
@@ -288,7 +288,8 @@ def _contradiction(sigma: float | None, seeds: Spread) -> str:
     if sigma is None or nu < MINIMUM_NU or variance <= ROUNDING:
         return ""
     ratio = nu * variance / sigma**2
-    p = 2.0 * float(min(stats.chi2.cdf(ratio, nu), stats.chi2.sf(ratio, nu)))
+    above = chi2_tail(ratio, nu)
+    p = 2.0 * min(above, 1.0 - above)
     if p >= 0.01:
         return ""
     found = f"{float(np.sqrt(variance)):.2g}, {nu:.0f} degrees of freedom"
@@ -351,7 +352,7 @@ def _beyond_takeover(table: Cells) -> FloatArray:
     above = np.arange(n) >= best
     diverged = np.where(above, table.diverged, 0.0)
     deviance = takeover_deviance(diverged, table.ok + diverged)
-    allowed = np.flatnonzero(deviance <= stats.chi2.ppf(0.95, 1))
+    allowed = np.flatnonzero(deviance <= chi2_quantile(0.95, 1))
     return np.asarray(np.arange(n) >= allowed[-1])
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy import stats
 
 from lars_sweep.fit.answers import Answer, Kind, not_identified
+from lars_sweep.fit.distributions import student_quantile
 from lars_sweep.fit.fieller import fieller
 from lars_sweep.fit.linear import FloatArray
 
@@ -70,7 +70,7 @@ def estimate_noise_scale(parts: NoiseParts) -> Answer:
         float(covariance[0, 0]),
         float(covariance[1, 1]),
         float(covariance[0, 1]),
-        quantile=float(stats.t.ppf(0.975, blocks - 1)),
+        quantile=student_quantile(0.975, blocks - 1),
     )
     if interval.high is not None:
         value = float(top / bottom)

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from lars_sweep.fit.best_lr import LR_FORMS, MARGIN, MINIMUM_BATCHES
+from lars_sweep.fit.distributions import normal_quantile
 from lars_sweep.fit.edges import Edges
 from lars_sweep.fit.engine import fit_many
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.power_draws import center
 
 _NORMAL_95 = 1.959964
-_ONE_SIDED_95 = float(stats.norm.ppf(0.95))
+_ONE_SIDED_95 = float(normal_quantile(0.95))
 _WIDEST_USEFUL = 0.5
 """Octaves: an edge known to a half octave still tells neighboring LRs of a usual grid apart."""
 _AHEAD = 2.0

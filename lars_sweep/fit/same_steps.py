@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy import stats
 
 from lars_sweep.fit.answers import Answer, not_identified, p_text
+from lars_sweep.fit.distributions import f_tail
 from lars_sweep.fit.engine import CurveFit, Noise, fit, profile_of_shape
 from lars_sweep.fit.forms import BEST_ACCURACY
 from lars_sweep.fit.linear import FloatArray, Inequalities
@@ -120,10 +120,7 @@ def collapse_of(table: Tuned, noise: Noise | None) -> Collapse | Answer:
         return not_identified("the curve meets every cell: no noise to judge by; add seeds")
     rise = float(profile_of_shape(curve, 1, np.zeros(1))[0]) - curve.rss
     statistic = max(rise, 0.0) / noise.variance
-    if np.isinf(noise.nu):
-        p_value = float(stats.chi2.sf(statistic, 1))
-    else:
-        p_value = float(stats.f.sf(statistic, 1, noise.nu))
+    p_value = f_tail(statistic, 1, noise.nu)
     q, apart = curve.parameters["q"], curve.parameters["p-q"]
     holds = p_value >= LEVEL
     return Collapse(

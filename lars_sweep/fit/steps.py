@@ -11,7 +11,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
 from lars_sweep.fit.average import (
@@ -26,6 +25,7 @@ from lars_sweep.fit.average import (
     scan,
     target_answer,
 )
+from lars_sweep.fit.distributions import student_quantile
 from lars_sweep.fit.engine import (
     CurveFit,
     Data,
@@ -168,7 +168,7 @@ def _matched_steps(table: Tuned, noise: Noise | None) -> Answer:
     if noise is None:
         return Answer(kind=Kind.NO_SIGMA, value=mean, unit="points", reason="no sigma")
     se = float(np.sqrt(noise.variance * np.sum(variances))) / len(differences)
-    quantile = float(stats.norm.ppf(0.975) if np.isinf(noise.nu) else stats.t.ppf(0.975, noise.nu))
+    quantile = student_quantile(0.975, noise.nu)
     interval = Interval(low=mean - quantile * se, high=mean + quantile * se)
     return Answer(kind=Kind.BOUNDED, value=mean, interval=interval, unit="points")
 

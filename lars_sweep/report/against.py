@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from lars_sweep.fit.analysis import Analysis, Chosen, FitOptions, Key, LrFinding, Scalar, analyse
 from lars_sweep.fit.analysis.groups import Group, split
 from lars_sweep.fit.answers import Answer, Interval, Kind
+from lars_sweep.fit.distributions import student_quantile
 from lars_sweep.fit.rows import Rows
 from lars_sweep.report.fit_records import Record
 from lars_sweep.report.inputs import to_rows
@@ -181,7 +181,7 @@ def _mean(one: Chosen) -> Answer:
     if one.sd is None or one.sd == 0:
         reason = "a single seed" if one.sd is None else "no spread over seeds"
         return Answer(kind=Kind.NO_SIGMA, value=one.accuracy, unit="%", reason=reason)
-    half = float(stats.t.ppf(0.975, one.seeds - 1)) * one.sd / math.sqrt(one.seeds)
+    half = student_quantile(0.975, one.seeds - 1) * one.sd / math.sqrt(one.seeds)
     interval = Interval(low=one.accuracy - half, high=one.accuracy + half)
     return Answer(kind=Kind.BOUNDED, value=one.accuracy, interval=interval, unit="%")
 
@@ -194,7 +194,7 @@ def _delta(one: Chosen, published: float) -> Answer:
     own = one.sd**2 / one.seeds
     total = own + PUBLISHED_SIGMA**2
     nu = total**2 / (own**2 / (one.seeds - 1)) if own > 0 else math.inf
-    quantile = float(stats.t.ppf(0.975, nu) if math.isfinite(nu) else stats.norm.ppf(0.975))
+    quantile = student_quantile(0.975, nu)
     half = quantile * math.sqrt(total)
     reason = f"{PUBLISHED_SIGMA} points assumed for the published run"
     interval = Interval(low=value - half, high=value + half)

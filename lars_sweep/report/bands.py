@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from scipy import stats
 
 from lars_sweep.fit.average import AveragedFit, confidence_above
+from lars_sweep.fit.distributions import normal_quantile
 from lars_sweep.fit.engine import Noise
 from lars_sweep.fit.linear import FloatArray
 
-_Z = float(stats.norm.ppf(0.975))
+_Z = float(normal_quantile(0.975))
 _ROUNDS = 5
 _WIDENINGS = 4
 _CLOSE = 0.01
@@ -56,7 +56,7 @@ def _heavy(averaged: AveragedFit) -> AveragedFit:
 def _quantile(averaged: AveragedFit, noise: Noise, at: FloatArray, value: FloatArray) -> FloatArray:
     """Normal quantile (m,) of the confidence that the curve lies above ``value``: nearly a line."""
     confidence = confidence_above(averaged, noise, at, value, precision=_SHAPES)
-    return np.asarray(stats.norm.ppf(np.clip(confidence, 1e-12, 1.0 - 1e-12)))
+    return np.asarray(normal_quantile(np.clip(confidence, 1e-12, 1.0 - 1e-12)))
 
 
 def _limit(

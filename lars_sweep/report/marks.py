@@ -7,7 +7,6 @@ from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
@@ -35,6 +34,9 @@ def draw_over_time(axes: Axes, curves: pd.DataFrame, y: str, style: Style) -> No
     if len(lines) > drawn["global_batch"].nunique():
         colors = drawn.drop_duplicates("trial_id")["global_batch"].map(style["palette"])
         axes.add_collection(LineCollection(lines, colors=colors, linewidths=0.6, alpha=0.35))
+    # Here, as it imports scipy.stats: half a second that a process without these curves saves.
+    import seaborn as sns
+
     # all seeds of a point are evaluated at the same steps
     means = drawn.groupby(["global_batch", "epochs"], as_index=False)[y].mean()
     sns.lineplot(

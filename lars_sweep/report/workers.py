@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any, Protocol, TypeVar
 
@@ -24,6 +25,8 @@ B = TypeVar("B")
 
 MANY_ROWS = 2000
 """Outcomes from which on workers are worth their start, two seconds each."""
+LARGE = 2**18
+"""Bytes of outcome tables that hold about as many."""
 _MOST = 3
 
 
@@ -63,15 +66,30 @@ class Workers:
         """Of the processes that run."""
         return [worker.pid for worker in self._running]
 
+    def expect(self, inputs: Sequence[Path]) -> None:
+        """Start already if these runs or tables are large: imports then go on side by side."""
+        files = (
+            file
+            for path in inputs
+            for file in (path.glob("parts/outcomes/*") if path.is_dir() else [path])
+        )
+        with suppress(OSError):  # who reads them says what is wrong
+            if sum(file.stat().st_size for file in files) >= LARGE:
+                self._ready()
+
     def mapper(self, rows: int) -> Mapper:
         """What maps over parts of so many outcomes."""
-        count = min((os.cpu_count() or 1) - 1, _MOST)
-        if rows < MANY_ROWS or count < 1:
+        if rows < MANY_ROWS or (threads := self._ready()) is None:
             return map
-        if self._threads is None:
+        return _mapped(self._running, threads)
+
+    def _ready(self) -> ThreadPoolExecutor | None:
+        """A thread for each worker, started if they were not; None where there is no core."""
+        count = min((os.cpu_count() or 1) - 1, _MOST)
+        if self._threads is None and count > 0:
             self._threads = ThreadPoolExecutor(count)
             self._running = [_start() for _ in range(count)]
-        return _mapped(self._running, self._threads)
+        return self._threads
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -22,7 +22,7 @@ from lars_sweep.fit.analysis import (
     chosen_trials,
 )
 from lars_sweep.fit.analysis.curves_in_steps import EpochsFinding, epochs_finding
-from lars_sweep.fit.analysis.of_group import GroupFindings, GroupRows
+from lars_sweep.fit.analysis.of_group import GroupFindings, Part
 from lars_sweep.fit.answers import Answer, Kind, to_jsonable
 from lars_sweep.fit.rows import Rows
 
@@ -459,7 +459,7 @@ def test_groups_fitted_elsewhere_give_the_same_analysis() -> None:
     rows = sweep(batches=(256, 1024))
 
     def elsewhere(
-        function: Callable[[GroupRows], GroupFindings], items: Sequence[GroupRows]
+        function: Callable[[Part], GroupFindings], items: Sequence[Part]
     ) -> list[GroupFindings]:
         sent = [pickle.loads(pickle.dumps((function, item))) for item in items]
         return [pickle.loads(pickle.dumps(do(item))) for do, item in reversed(sent)][::-1]

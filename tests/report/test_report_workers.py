@@ -8,10 +8,11 @@ import signal
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from lars_sweep.report.workers import MANY_ROWS, Workers
+from lars_sweep.report.workers import LARGE, MANY_ROWS, Workers
 
 
 @pytest.fixture
@@ -30,6 +31,20 @@ def test_results_are_in_the_order_of_the_items(workers: Workers) -> None:
 def test_few_rows_start_nobody(workers: Workers) -> None:
     assert workers.mapper(MANY_ROWS - 1) is map
     assert workers.pids == []
+
+
+def test_large_tables_start_them_before_anything_is_read(workers: Workers, tmp_path: Path) -> None:
+    (tmp_path / "parts" / "outcomes").mkdir(parents=True)
+    table = tmp_path / "parts" / "outcomes" / "1.parquet"
+    table.write_bytes(bytes(LARGE - 1))
+    for small in ([tmp_path], [table], [tmp_path / "absent.csv"]):
+        workers.expect(small)
+        assert workers.pids == []
+    workers.expect([tmp_path, table])
+    started = workers.pids
+    assert len(started) == 2
+    assert workers.mapper(MANY_ROWS) is not map
+    assert workers.pids == started
 
 
 ELSEWHERE = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lars_sweep.fit.analysis.analyse import Analysis, Mapper, analyse, chosen_trials
+from lars_sweep.fit.analysis.analyse import Analysis, analyse, chosen_trials
 from lars_sweep.fit.analysis.chosen import Chosen
 from lars_sweep.fit.analysis.contrasts import Contrast
 from lars_sweep.fit.analysis.critical import CriticalFinding
@@ -18,6 +18,7 @@ from lars_sweep.fit.analysis.entries import Entry, Key, Missing, Refused, Scalar
 from lars_sweep.fit.analysis.learning_rates import EffectiveLr, LrFinding, effective_lrs
 from lars_sweep.fit.analysis.losses import GapFinding, MatchedGap
 from lars_sweep.fit.analysis.norms import LayersFinding
+from lars_sweep.fit.analysis.of_group import Mapper
 from lars_sweep.fit.analysis.options import KINDS, FitOptions
 from lars_sweep.fit.analysis.scaling import LrScalingFinding
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
@@ -24,8 +24,7 @@ from lars_sweep.fit.analysis.learning_rates import (
 from lars_sweep.fit.analysis.losses import GapFinding
 from lars_sweep.fit.analysis.norms import LayersFinding
 from lars_sweep.fit.analysis.of_group import (
-    GroupFindings,
-    GroupRows,
+    Mapper,
     group_findings,
     rows_of_group,
     trials_of,
@@ -36,9 +35,6 @@ from lars_sweep.fit.answers import Answer
 from lars_sweep.fit.rows import Rows
 
 T = TypeVar("T")
-Mapper = Callable[[Callable[[GroupRows], GroupFindings], Sequence[GroupRows]],
-                  Iterable[GroupFindings]]  # fmt: skip
-"""As the builtin ``map``; one that works elsewhere pickles the function and the items."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +95,7 @@ def analyse(
             of `chosen_trials` are enough.
         options: what the user states.
         effective: effective LR of every trial; None: from ``layers``.
-        mapper: fits the groups, one by one or at the same time.
+        mapper: fits parts of the groups, one by one or at the same time.
 
     Raises:
         OutcomeError: a column that every fit needs is missing.
@@ -111,7 +107,7 @@ def analyse(
         effective = effective_lrs(layers)
         layers = layers if layers is not None and len(layers) else None
     given = [rows_of_group(group, curves, layers, effective, options) for group in groups]
-    found = dict(zip([group.key for group in groups], mapper(group_findings, given), strict=True))
+    found = dict(zip([group.key for group in groups], group_findings(given, mapper), strict=True))
     every = found.values()
     rates = _all(one.lr_interval for one in every)
     best_lr = _all(one.best_lr for one in every)

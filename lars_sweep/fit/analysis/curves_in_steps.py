@@ -7,12 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from lars_sweep.fit.analysis.entries import Entry, Missing, TooLittle, attempt
 from lars_sweep.fit.analysis.groups import Group, report_metric
 from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
+from lars_sweep.fit.distributions import student_quantile
 from lars_sweep.fit.engine import Noise
 from lars_sweep.fit.predict import accuracy_at
 from lars_sweep.fit.same_steps import Collapse, collapse_of
@@ -190,7 +190,7 @@ def _epochs_of(steps: StepsFinding, fit: StepsFit, batch: float) -> Answer:
     if noise is None:
         return answer
     sure = 1.0 - 0.005 / len(mine)
-    quantile = stats.norm.ppf(sure) if np.isinf(noise.nu) else stats.t.ppf(sure, noise.nu)
+    quantile = student_quantile(sure, noise.nu)
     shared = cells.shared_se if target.batch is None else 0.0
     error = np.sqrt(noise.variance / cells.weight[mine] + target.se**2 + shared**2)
     shown = mine[cells.accuracy[mine] - target.value > quantile * error]
@@ -272,7 +272,7 @@ def difference(value: float, shares: float, noise: Noise | None) -> Answer:
     if noise is None:
         reason = "neither replicate seeds nor a stated sigma"
         return Answer(kind=Kind.NO_SIGMA, value=float(value), unit="points", reason=reason)
-    quantile = stats.norm.ppf(0.975) if np.isinf(noise.nu) else stats.t.ppf(0.975, noise.nu)
+    quantile = student_quantile(0.975, noise.nu)
     half = float(quantile * np.sqrt(noise.variance * shares))
     interval = Interval(low=float(value) - half, high=float(value) + half)
     return Answer(kind=Kind.BOUNDED, value=float(value), interval=interval, unit="points")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from lars_sweep.fit.analysis.entries import Entry, Missing, Refused, TooLittle, attempt
 from lars_sweep.fit.analysis.groups import Group, choice_metric
@@ -16,11 +15,12 @@ from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
 from lars_sweep.fit.baseline import BaselineInterval, against_baseline
 from lars_sweep.fit.cells import cells
+from lars_sweep.fit.distributions import chi2_quantile
 from lars_sweep.fit.divergence import isotonic, takeover_deviance
 from lars_sweep.fit.lr_interval import LrInterval, lr_interval, width_ratio
 from lars_sweep.fit.rows import Array, Rows
 
-_LIMIT = float(stats.chi2.ppf(0.95, 1))
+_LIMIT = chi2_quantile(0.95, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

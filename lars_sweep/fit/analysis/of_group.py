@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,12 @@ class GroupFindings:
     layers: tuple[Entry[LayersFinding], ...] = ()
 
 
+Part = tuple[Callable[[GroupRows], GroupFindings], GroupRows]
+"""Some of the questions about a group."""
+Mapper = Callable[[Callable[[Part], GroupFindings], Sequence[Part]], Iterable[GroupFindings]]
+"""As the builtin ``map``; one that works elsewhere pickles the function and the items."""
+
+
 def rows_of_group(
     group: Group,
     curves: Rows | None,
@@ -95,20 +102,44 @@ def _of_trials(rows: Rows, trials: set[str]) -> Rows:
     return rows.where(np.array([name in trials for name in names], dtype=bool)[index])
 
 
-def group_findings(given: GroupRows) -> GroupFindings:
-    """Answer every question that was asked about a group."""
+def group_findings(given: Sequence[GroupRows], mapper: Mapper = map) -> list[GroupFindings]:
+    """Answer every question that was asked, for each group.
+
+    Args:
+        given: the groups.
+        mapper: what maps over their parts, of which none needs another.
+    """
+    # The longer ones first: whoever works on them then ends at about the same time.
+    parts = [(about, one) for about in (_of_the_rest, _of_rates) for one in given]
+    found = list(mapper(_answered, parts))
+    return [
+        dataclasses.replace(rest, lr_interval=rates.lr_interval, best_lr=rates.best_lr)
+        for rest, rates in zip(found[: len(given)], found[len(given) :], strict=True)
+    ]
+
+
+def _answered(part: Part) -> GroupFindings:
+    about, given = part
+    return about(given)
+
+
+def _of_rates(given: GroupRows) -> GroupFindings:
+    wanted = set(given.options.kinds)
+    if not wanted & {"lr-interval", "best-lr", "batch"}:
+        return GroupFindings()
+    rates = lr_findings(given.group, given.options, given.effective)
+    best = lr_scalings(given.group, rates) if "best-lr" in wanted else ()
+    return GroupFindings(lr_interval=rates, best_lr=best)
+
+
+def _of_the_rest(given: GroupRows) -> GroupFindings:
     group, chosen, options = given.group, given.chosen, given.options
     wanted = set(options.kinds)
-    rates: tuple[Entry[LrFinding], ...] = ()
-    if wanted & {"lr-interval", "best-lr", "batch"}:
-        rates = lr_findings(group, options, given.effective)
     found = GroupFindings()
     if wanted & {"epochs", "batch", "critical-batch"}:
         found = _in_steps(group, steps_finding(group, options), options)
     return dataclasses.replace(
         found,
-        lr_interval=rates,
-        best_lr=lr_scalings(group, rates) if "best-lr" in wanted else (),
         gap=gap_findings(group, chosen, given.curves, options) if "gap" in wanted else (),
         layers=layers_findings(group, chosen, given.layers) if "layers" in wanted else (),
     )

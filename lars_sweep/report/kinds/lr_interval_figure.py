@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy import stats
 
 from lars_sweep.fit.analysis import Key
 from lars_sweep.fit.analysis.learning_rates import LrFinding
 from lars_sweep.fit.answers import Interval
+from lars_sweep.fit.distributions import student_quantile
 from lars_sweep.fit.lr_interval import LrInterval
 from lars_sweep.report import canvas
 from lars_sweep.report.canvas import MUTED, RED, Canvas
@@ -72,7 +72,7 @@ def _seeds(evidence: Evidence, run: str, key: Key) -> Iterator[Row]:
 def _found(finding: LrFinding) -> Iterator[Row]:
     interval = finding.interval
     nu = math.inf if interval.sigma_nu is None else interval.sigma_nu
-    quantile = float(stats.t.ppf(0.975, nu)) if math.isfinite(nu) else 1.959964
+    quantile = student_quantile(0.975, nu)
     for one in interval.verdicts:
         counts = {"seeds": one.ok, "diverged": one.diverged.diverged, "verdict": one.verdict}
         if one.accuracy is not None:

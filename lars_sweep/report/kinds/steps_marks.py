@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from lars_sweep.fit.analysis.curves_in_steps import StepsFinding
+from lars_sweep.fit.distributions import student_quantile
 from lars_sweep.fit.engine import Noise
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.steps import StepsFit
@@ -40,8 +40,7 @@ def cell_rows(finding: StepsFinding) -> Iterator[Row]:
 def _half_width(noise: Noise | None, weight: float) -> float:
     if noise is None or weight <= 0:
         return math.nan
-    quantile = stats.norm.ppf(0.975) if math.isinf(noise.nu) else stats.t.ppf(0.975, noise.nu)
-    return float(quantile) * math.sqrt(noise.variance / weight)
+    return student_quantile(0.975, noise.nu) * math.sqrt(noise.variance / weight)
 
 
 def seed_rows(evidence: Evidence, found: Found[Any]) -> Iterator[Row]:
