@@ -38,7 +38,7 @@ FRAME = """<!doctype html><iframe style="width:{width}px;height:900px;border:0" 
 }});</script>"""
 
 
-FIGURES = 9
+FIGURES = 8
 
 
 @pytest.fixture(scope="module")
