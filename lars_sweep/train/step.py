@@ -57,7 +57,7 @@ class GradientStep:
         for number, batch in enumerate(batches):
             if self._compiled and len(batch.images) not in self._proved:
                 self._prove(batch)
-            loss = self._loss(batch, self._forward)
+            loss = self._loss(batch)
             loss.backward()  # type: ignore[no-untyped-call]
             total = total + loss.detach() if number else loss.detach()
         return total
@@ -83,11 +83,11 @@ class GradientStep:
         refuse_other_gradient(eager, compiled, len(batch.images))
         self._proved.add(len(batch.images))
 
-    def _loss(self, batch: LoadedBatch, forward: Callable[..., Any]) -> Tensor:
+    def _loss(self, batch: LoadedBatch, forward: Callable[..., Any] | None = None) -> Tensor:
         item = batch.micro_batch
         atoms = Atoms(self._trial.seed, item.step, item.first_group, item.groups)
         set_atoms(self._group_layers, atoms)
-        loss = loss_sum(forward, batch.images, batch.labels, self._numerics)
+        loss = loss_sum(forward or self._forward, batch.images, batch.labels, self._numerics)
         return loss / self._trial.global_batch
 
     def reduce(self, loss: Tensor) -> Tensor:

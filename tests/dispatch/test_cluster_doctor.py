@@ -30,8 +30,13 @@ def interrupted(folder: Path, number: int) -> None:
 def test_an_interrupted_probe_leaves_nothing(
     tmp_path: Path, number: str, raised: type[BaseException]
 ) -> None:
-    with pytest.raises(raised):
-        interrupted(tmp_path, getattr(signal, f"SIG{number}"))
+    # A shell's background jobs inherit that it is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(raised):
+            interrupted(tmp_path, getattr(signal, f"SIG{number}"))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not os.listdir(tmp_path)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
