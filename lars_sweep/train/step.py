@@ -87,7 +87,8 @@ class GradientStep:
         item = batch.micro_batch
         atoms = Atoms(self._trial.seed, item.step, item.first_group, item.groups)
         set_atoms(self._group_layers, atoms)
-        loss = loss_sum(forward or self._forward, batch.images, batch.labels, self._numerics)
+        forward = self._forward if forward is None else forward  # a compiled one has no truth value
+        loss = loss_sum(forward, batch.images, batch.labels, self._numerics)
         return loss / self._trial.global_batch
 
     def reduce(self, loss: Tensor) -> Tensor:
