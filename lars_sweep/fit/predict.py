@@ -11,7 +11,7 @@ import numpy as np
 from lars_sweep.fit import steps
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
 from lars_sweep.fit.average import first_crossing, last_crossing
-from lars_sweep.fit.best_lr import LrScaling, noise_of
+from lars_sweep.fit.best_lr import MINIMUM_TO_RANK, LrScaling, noise_of
 from lars_sweep.fit.engine import CurveFit, Noise, minimise
 from lars_sweep.fit.linear import FloatArray, lstsq_on_line
 
@@ -48,8 +48,9 @@ def accuracy_at(
 def lr_at(scaling: LrScaling, batch: float, *, extrapolate: bool = False) -> Answer:
     """The best LR at a batch with its 95 % interval, averaged over the forms.
 
-    Of each form the profile over its value at the batch, as tail areas. Refused more than an octave
-    outside the batches with a best LR.
+    Of each form the profile over its value at the batch, as tail areas. Where too few batches rank
+    the forms, the value is the saturating form's, fixed beforehand (fit-methods.md, 3e). Refused
+    more than an octave outside the batches with a best LR.
 
     Args:
         scaling: the fits.
@@ -62,10 +63,10 @@ def lr_at(scaling: LrScaling, batch: float, *, extrapolate: bool = False) -> Ans
     """
     if not extrapolate and (reason := _too_far("batch", batch, scaling.points.batch)) is not None:
         return not_identified(reason)
-    curves, weights = _weighted(scaling)
+    curves, weights, main = _weighted(scaling)
     at = np.array([[batch]])
     values = np.array([float(curve.predict(at)[0]) for curve in curves])
-    value = float(np.exp(weights @ values))
+    value = float(np.exp(weights @ values if main is None else main.predict(at)[0]))
     best = max(range(len(curves)), key=lambda i: (weights[i], -curves[i].rss))
     noise = noise_of(curves[best], scaling.points)
     if noise is None:
@@ -75,21 +76,24 @@ def lr_at(scaling: LrScaling, batch: float, *, extrapolate: bool = False) -> Ans
     return Answer(kind=Kind.BOUNDED, value=value, interval=interval)
 
 
-def _weighted(scaling: LrScaling) -> tuple[list[CurveFit], FloatArray]:
-    """Forms and their Akaike weights.
+def _weighted(scaling: LrScaling) -> tuple[list[CurveFit], FloatArray, CurveFit | None]:
+    """Forms, their weights, and the form whose value stands for all, if one does.
 
-    Where the criterion is undefined for some (too few batches), it must not choose among the poor
-    forms that it can judge: the richest ones, which contain them, count alike.
+    Where no form may be called the best (`MINIMUM_TO_RANK`), or one leaves no residual at all, the
+    criterion must not weigh them: the richest ones, which contain the others as limits, count
+    alike. With a third of the weight each, all their values lie inside the averaged interval.
     """
-    criteria = [score.aicc for score in scaling.forms]
     curves = [score.fit for score in scaling.forms]
+    criteria = [score.aicc for score in scaling.forms]
     known = np.array([value for value in criteria if value is not None])
-    if len(known) < len(criteria):
+    few = scaling.points.se is None and len(scaling.points.batch) < MINIMUM_TO_RANK
+    if few or len(known) < len(criteria):
         most = max(curve.k for curve in curves)
         rich = [curve for curve in curves if curve.k == most]
-        return rich, np.full(len(rich), 1.0 / len(rich))
+        main = next(curve for curve in rich if curve.form.name == "saturating")
+        return rich, np.full(len(rich), 1.0 / len(rich)), main
     weights = np.exp(-0.5 * (known - known.min()))
-    return curves, weights / weights.sum()
+    return curves, weights / weights.sum(), None
 
 
 def _too_far(name: str, value: float, tested: FloatArray) -> str | None:
