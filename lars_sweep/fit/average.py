@@ -85,14 +85,6 @@ class AveragedFit:
         pairs = zip(self.fits, self.weights.tolist(), strict=True)
         return [(curve, weight) for curve, weight in pairs if weight > _NOTHING]
 
-    def aicc(self, index: int) -> float | None:
-        """AICc of one form, sigma from its residuals; None where undefined (n <= k + 2)."""
-        curve = self.fits[index]
-        n, k = len(curve.data.y), curve.k + 1
-        if n <= k + 1 or curve.rss <= 0:
-            return None
-        return float(n * np.log(curve.rss / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1))
-
 
 def average(
     forms: Sequence[Form], data: Data, noise: Noise | None, shared_se: float = 0.0
@@ -113,9 +105,8 @@ def average(
     allowed = max(min(curve.k for curve in fitted), len(data.y) - 1)
     fits = tuple(curve for curve in fitted if curve.k <= allowed)
     if noise is None:
-        residual = [(curve.residual_noise(), curve.rss) for curve in fits]
-        usable = [(found, rss) for found, rss in residual if found is not None and rss > 0]
-        noise = min(usable, key=lambda item: item[0].variance)[0] if usable else None
+        usable = [found for curve in fits if (found := curve.residual_noise()) is not None]
+        noise = min(usable, key=lambda found: found.variance, default=None)
         equal = np.full(len(fits), 1.0 / len(fits))
         return AveragedFit(
             fits=fits, weights=equal, noise=noise, lack_of_fit_p=None, shared_se=shared_se

@@ -19,6 +19,7 @@ from lars_sweep.fit.engine import (
     CurveFit,
     Data,
     Noise,
+    corrected_akaike,
     fit,
     profile_interval,
     profile_of_linear,
@@ -31,10 +32,13 @@ from lars_sweep.fit.lr_interval import LrInterval
 Conclusion = Literal["equivalent", "rejected", "compatible", "untested"]
 
 MINIMUM_BATCHES = 3
-MINIMUM_TO_RANK = 8
-"""Batches below which no form is called the best one, unless the errors of the LRs are known. With
-five, one parameter more costs 20 units of the corrected criterion, which only residuals 50 times
-smaller could repay: there the number of batches chooses the form, not the LRs."""
+SPARE_TO_RANK = 5
+"""Batches beyond the richest form's parameters, sigma counted, below which no form is called the
+best one, unless the errors of the LRs are known. With five batches, one parameter more costs 20
+units of the corrected criterion, which only residuals 50 times smaller could repay: there the
+number of batches chooses the form, not the LRs."""
+MINIMUM_TO_RANK = 3 + SPARE_TO_RANK
+"""The same for one network: of a slope, a constant and sigma."""
 MARGIN = 0.1
 """Half-width of the exponents that count as equal to a hypothesis."""
 
@@ -175,20 +179,13 @@ def noise_of(curve: CurveFit, points: BestLr) -> Noise | None:
     """Noise of log LR: known with the points' errors, else from the curve's residuals, if any."""
     if points.se is not None:
         return Noise(variance=1.0, nu=np.inf, source="replicates")
-    spare = len(points.lr) - curve.k
-    if spare < 1 or curve.rss <= 1e-20:
-        return None
-    return Noise(variance=curve.rss / spare, nu=float(spare), source="residuals")
+    return curve.residual_noise(least=1)
 
 
 def _score(form: Form, data: Data, *, known: bool) -> FormScore:
     curve = fit(form, data)
-    n, k = len(data.y), curve.k + 1
-    criterion: float | None = None
-    if known:
-        criterion = curve.rss + 2.0 * curve.k
-    elif n > k + 1 and curve.rss > 0:
-        criterion = float(n * np.log(curve.rss / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1))
+    n = len(data.y)
+    criterion = curve.rss + 2.0 * curve.k if known else curve.aicc
     ratio: float | None = None
     if n - 1 >= curve.k:
         earlier = fit(form, data.without(n - 1)).predict(data.x[-1:])[0]
@@ -277,14 +274,16 @@ def _verdict(alpha: Answer, hypotheses: tuple[Hypothesis, ...], best: str) -> st
 def pooled_criterion(networks: Sequence[BestLr]) -> dict[str, float]:
     """AICc per form over several networks, each with parameters of its own, one common sigma.
 
-    ``n log(RSS/n) + 2K + 2K(K+1)/(n-K-1)`` with RSS, n and parameters summed, K one more.
+    RSS, n and parameters are summed. Empty with so few batches that the criterion would count
+    parameters, not residuals (`SPARE_TO_RANK`).
     """
     totals: dict[str, float] = {}
     n = sum(len(points.batch) for points in networks)
     for form in LR_FORMS:
         curves = [fit(form, _data(dataclasses.replace(points, se=None))) for points in networks]
-        rss = sum(curve.rss for curve in curves)
-        k = sum(curve.k for curve in curves) + 1
-        if n > k + 1:
-            totals[form.name] = float(n * np.log(rss / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1))
+        k = 1 + sum(curve.k for curve in curves)
+        criterion = corrected_akaike(n, k, sum(curve.rss for curve in curves))
+        if criterion is None or n < k + SPARE_TO_RANK:
+            return {}
+        totals[form.name] = criterion
     return totals

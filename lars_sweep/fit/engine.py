@@ -102,12 +102,24 @@ class CurveFit:
         curve = self.form.basis(self.theta, x) @ self.beta + self.form.offset(self.theta, x)
         return np.asarray(curve, dtype=np.float64)
 
-    def residual_noise(self) -> Noise | None:
-        """Noise estimated from the residuals; None below three spare observations."""
+    def residual_noise(self, least: int = 3) -> Noise | None:
+        """Noise from the residuals; None below ``least`` spare observations, or of an exact fit."""
         spare = len(self.data.y) - self.k
-        if spare < 3:
+        if spare < least or self.rss <= 1e-20:
             return None
         return Noise(variance=self.rss / spare, nu=float(spare), source="residuals")
+
+    @property
+    def aicc(self) -> float | None:
+        """Corrected criterion, sigma from the residuals and counted; None where undefined."""
+        return corrected_akaike(len(self.data.y), self.k + 1, self.rss)
+
+
+def corrected_akaike(n: int, k: int, rss: float) -> float | None:
+    """AICc ``n log(RSS/n) + 2k + 2k(k+1)/(n-k-1)``; None where undefined (n <= k + 1)."""
+    if n <= k + 1 or rss <= 0:
+        return None
+    return float(n * np.log(rss / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1))
 
 
 def _product(axes: list[FloatArray]) -> FloatArray:

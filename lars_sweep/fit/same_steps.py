@@ -15,7 +15,7 @@ import numpy as np
 
 from lars_sweep.fit.answers import Answer, not_identified, p_text
 from lars_sweep.fit.distributions import f_tail
-from lars_sweep.fit.engine import CurveFit, Noise, fit, profile_of_shape
+from lars_sweep.fit.engine import Noise, fit, profile_of_shape
 from lars_sweep.fit.forms import BEST_ACCURACY
 from lars_sweep.fit.linear import FloatArray, Inequalities
 from lars_sweep.fit.rows import Rows
@@ -113,7 +113,7 @@ def collapse_of(table: Tuned, noise: Noise | None) -> Collapse | Answer:
             "epochs tell them apart best"
         )
     curve = fit(BatchEpochs(), table.data())
-    left = _residual_noise(curve)
+    left = curve.residual_noise(least=1)
     if noise is None or (left is not None and left.variance > noise.variance):
         noise = left
     if noise is None:
@@ -132,14 +132,6 @@ def collapse_of(table: Tuned, noise: Noise | None) -> Collapse | Answer:
         at_bound=curve.at_bound,
         verdict=_verdict(holds, p_value, q + apart, q),
     )
-
-
-def _residual_noise(curve: CurveFit) -> Noise | None:
-    """Noise on whatever observations are to spare, one at least."""
-    spare = len(curve.data.y) - curve.k
-    if spare < 1 or curve.rss <= 1e-20:
-        return None
-    return Noise(variance=curve.rss / spare, nu=float(spare), source="residuals")
 
 
 def _verdict(holds: bool, p_value: float, p: float, q: float) -> str:

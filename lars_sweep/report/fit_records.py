@@ -132,7 +132,7 @@ def forms_records(finding: EpochsFinding | BatchFinding) -> Iterator[Record]:
             "sigma_source": "none" if noise is None else noise.source,
             "parameters": " ".join(f"{n}={v!r}" for n, v in curve.parameters.items()),
             "rss": curve.rss,
-            "aicc": averaged.aicc(index),
+            "aicc": curve.aicc,
             "weight": float(averaged.weights[index]),
             "at_bound": " ".join(curve.at_bound),
             "leave_one_out": steps.fit.held_out.leave_one_out,

@@ -81,6 +81,14 @@ def test_forms_over_all_networks_reject_linear_and_prefer_saturation(paper: Load
     assert min(scores, key=lambda name: scores[name]) == "saturating"
 
 
+def test_two_networks_of_three_batches_rank_no_forms(paper: Loader) -> None:
+    """The richest forms have no criterion there, which must not leave the poor ones to win."""
+    points = [_points(paper(tables, model)) for tables, model in NETWORKS[:2]]
+    few = [BestLr(batch=one.batch[:3], lr=one.lr[:3], se=None) for one in points]
+    assert pooled_criterion(few) == {}
+    assert pooled_criterion([few[0], *points]) != {}
+
+
 BATCHES = 2.0 ** np.arange(8, 16)
 
 

@@ -147,4 +147,5 @@ def pooled_scaling(
     if len(models) < 2:
         return ()
     key = Key(conditions=(("model", " + ".join(sorted(models))),))
-    return (Entry(key=key, pooled=("model",), result=pooled_criterion(list(points.values()))),)
+    criteria = pooled_criterion(list(points.values()))
+    return (Entry(key=key, pooled=("model",), result=criteria),) if criteria else ()
