@@ -64,9 +64,9 @@ def fit(
 
 
 def _counts(analysis: "Analysis") -> str:
-    from lars_sweep.cli.talk import plural
+    from lars_sweep.nouns import count
 
-    total = plural(sum(analysis.counts.values()), "trial")
+    total = count(sum(analysis.counts.values()), "trial")
     told = ", ".join(f"{count:,} {status}" for status, count in sorted(analysis.counts.items()))
     return f"{total} ({told})" if told else "no trial has finished"
 

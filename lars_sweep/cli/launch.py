@@ -102,8 +102,9 @@ def resume(
     ] = None,
 ) -> None:
     """Finish what is missing in a run: nothing that has an outcome runs again."""
-    from lars_sweep.cli.talk import plural, say
+    from lars_sweep.cli.talk import say
     from lars_sweep.errors import SpecError
+    from lars_sweep.nouns import count
     from lars_sweep.rundir.launches import last_launch
     from lars_sweep.rundir.layout import open_run
 
@@ -113,7 +114,7 @@ def resume(
     if retry_failed:
         from lars_sweep.dispatch.again import retry_failed as retry
 
-        say(f"{plural(retry(opened, cause=cause), 'failed trial')} to be tried again")
+        say(f"{count(retry(opened, cause=cause), 'failed trial')} to be tried again")
     last = last_launch(opened)
     _start(opened, profile or (last.profile if last else "local"), workers, data_dir)
     if wait:
@@ -122,8 +123,9 @@ def resume(
 
 def _create(path: Path, label: str, made: "Plan", cost: "Cost", trainer: str) -> "RunDir":
     """The run directory, with the plan and the user's own modules in it."""
-    from lars_sweep.cli.talk import plural, say
+    from lars_sweep.cli.talk import say
     from lars_sweep.dispatch.notes import SIMULATED
+    from lars_sweep.nouns import count
     from lars_sweep.rundir.layout import create_run
     from lars_sweep.study.plan import plan_content
     from lars_sweep.worker.code import snapshot
@@ -133,8 +135,8 @@ def _create(path: Path, label: str, made: "Plan", cost: "Cost", trainer: str) ->
     if trainer == "analytic":
         say(SIMULATED)
     say(
-        f"run {run.path}: {plural(cost.trials, 'trial')} in "
-        f"{len(cost.strata)} strata, {cost.images:,} images"
+        f"run {run.path}: {count(cost.trials, 'trial')} in "
+        f"{count(len(cost.strata), 'stratum')}, {cost.images:,} images"
     )
     return run
 
@@ -146,9 +148,10 @@ def _preview(
     trials: "dict[str, list[TrialSpec]]",
     image_size: int,
 ) -> None:
-    from lars_sweep.cli.talk import plural, print_table, say
+    from lars_sweep.cli.talk import print_table, say
     from lars_sweep.cluster.layout import gpus_here, worker_limit
     from lars_sweep.dispatch.preview import layouts, sbatch_text
+    from lars_sweep.nouns import count
 
     print_table(
         ("stratum", "batch", "nodes", "ranks/node", "micro", "accum", "idle"),
@@ -158,11 +161,11 @@ def _preview(
             for x in layouts(chosen, trials, image_size=image_size)
         ],
     )  # fmt: skip
-    count = min(sum(map(len, trials.values())), workers or worker_limit(chosen))
+    workers = min(sum(map(len, trials.values())), workers or worker_limit(chosen))
     if chosen.executor == "slurm":
-        print(sbatch_text(path.resolve(), chosen, count))
-    place = _gpus(gpus_here(chosen)[:count])
-    say(f"nothing was submitted; without --dry-run it would be {plural(count, 'worker')}{place}")
+        print(sbatch_text(path.resolve(), chosen, workers))
+    place = _gpus(gpus_here(chosen)[:workers])
+    say(f"nothing was submitted; without --dry-run it would be {count(workers, 'worker')}{place}")
 
 
 def _smoke(trials: "Iterable[TrialSpec]", data_dir: Path | None) -> None:
@@ -191,11 +194,12 @@ def _start(
 ) -> None:
     """Bring the run's workers up to their number; ``chosen`` is what the profile holds, if read."""
     from lars_sweep.cli.sweeps import import_path
-    from lars_sweep.cli.talk import plural, say
+    from lars_sweep.cli.talk import say
     from lars_sweep.cluster.layout import worker_limit
     from lars_sweep.cluster.loading import load_profile, reference
     from lars_sweep.dispatch.status import run_status
     from lars_sweep.dispatch.submit import submit_workers
+    from lars_sweep.nouns import count
     from lars_sweep.outcomes.seal import seal_all, set_aside_unreadable
     from lars_sweep.rundir.launches import last_launch
     from lars_sweep.rundir.requests import withdraw_stop
@@ -222,7 +226,7 @@ def _start(
         say("enough workers are at it already")
     else:
         place = _gpus(launched.gpus)
-        say(f"started {plural(launched.workers, 'worker')} ({chosen.name}){place}")
+        say(f"started {count(launched.workers, 'worker')} ({chosen.name}){place}")
     say(f"watch it: `lars-sweep status {run.path}`")
 
 

@@ -13,9 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lars_sweep.cli.talk import duration, plural, say
+from lars_sweep.cli.talk import duration, say
 from lars_sweep.dispatch.status import RunStatus, StratumStatus, run_status
 from lars_sweep.errors import RunError
+from lars_sweep.nouns import count
 
 if TYPE_CHECKING:
     from lars_sweep.rundir.layout import RunDir
@@ -48,7 +49,7 @@ def watch(run: RunDir) -> bool:
             f"stop them: `lars-sweep cancel {run.path}`")  # fmt: skip
         return False
     if status.finished < status.trials:
-        left = plural(status.trials - status.finished, "trial")
+        left = count(status.trials - status.finished, "trial")
         died = next(iter(status.unreported_by), None)
         why = f"workers died before reporting in: {died}: " if died else ""
         raise RunError(

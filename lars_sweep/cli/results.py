@@ -30,8 +30,9 @@ def collect(
 
     import pyarrow.parquet as pq
 
-    from lars_sweep.cli.talk import plural, say
+    from lars_sweep.cli.talk import say
     from lars_sweep.errors import SpecError
+    from lars_sweep.nouns import count
     from lars_sweep.outcomes.store import load_table
     from lars_sweep.outcomes.tables import COLUMNS
     from lars_sweep.rundir.layout import open_run
@@ -42,7 +43,7 @@ def collect(
         raise SpecError(f"--table: got {table!r}; allowed: {', '.join(COLUMNS)}")
     content = load_table(open_run(run), name)
     publish_file(out, partial(pq.write_table, content, compression="zstd"))
-    say(f"{plural(content.num_rows, 'row')} in {out}")
+    say(f"{count(content.num_rows, 'row')} in {out}")
 
 
 def export(

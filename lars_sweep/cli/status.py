@@ -75,14 +75,15 @@ def _print(now: "RunStatus") -> None:
 
 def cancel(run: Run) -> None:
     """Stop a run's workers; what they hold is checkpointed, `resume` goes on from there."""
-    from lars_sweep.cli.talk import plural, say
+    from lars_sweep.cli.talk import say
     from lars_sweep.dispatch.stop import cancel as stop
     from lars_sweep.dispatch.stop import is_finished
+    from lars_sweep.nouns import count
     from lars_sweep.rundir.layout import open_run
 
     opened = open_run(run)
     stopped = stop(opened)
-    done = f"stopped {plural(stopped, 'worker')}" if stopped else "no worker was at it"
+    done = f"stopped {count(stopped, 'worker')}" if stopped else "no worker was at it"
     if is_finished(opened):
         say(f"{done}; all trials are finished: `lars-sweep report {opened.path}`")
     else:

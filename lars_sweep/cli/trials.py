@@ -23,8 +23,9 @@ def prune(
 
     As in: prune RUN --where "global_batch==8192 and epochs_done>10 and accuracy_val<20"
     """
-    from lars_sweep.cli.talk import plural, print_table, say
+    from lars_sweep.cli.talk import print_table, say
     from lars_sweep.dispatch.prune import prune as ask
+    from lars_sweep.nouns import count
     from lars_sweep.rundir.layout import open_run
 
     pruned = ask(open_run(run), where=where, trials=trial or (), dry_run=dry_run)
@@ -32,7 +33,7 @@ def prune(
         ("trial", "stratum", "epochs", "val %"),
         [(p.trial_id, p.stratum, p.epochs_done, p.accuracy_val) for p in pruned],
     )
-    say(f"{plural(len(pruned), 'trial')} {'would be' if dry_run else 'will be'} pruned")
+    say(f"{count(len(pruned), 'trial')} {'would be' if dry_run else 'will be'} pruned")
 
 
 def why(run: Run, trial: Trial, json_: Json = False) -> None:
@@ -79,10 +80,11 @@ def gc(
     dry_run: DryRun = False,
 ) -> None:
     """Remove checkpoints of finished trials and old logs; outcomes stay."""
-    from lars_sweep.cli.talk import plural, say
+    from lars_sweep.cli.talk import say
     from lars_sweep.dispatch.gc import collect_garbage
+    from lars_sweep.nouns import count
     from lars_sweep.rundir.layout import open_run
 
     gone = collect_garbage(open_run(run), older_than_s=days * 86_400, dry_run=dry_run)
     verb = "can be removed" if dry_run else "removed"
-    say(f"{plural(gone.files, 'file')}, {gone.size_bytes / 2**20:.1f} MiB, {verb}")
+    say(f"{count(gone.files, 'file')}, {gone.size_bytes / 2**20:.1f} MiB, {verb}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lars_sweep.cluster.jobs import State, base_id
 from lars_sweep.errors import RunError
+from lars_sweep.nouns import count
 from lars_sweep.rundir import publish
 from lars_sweep.rundir.causes import Cause
 from lars_sweep.rundir.launches import last_launch
@@ -32,7 +33,7 @@ def disk_notes(run: RunDir, view: View, known: Sequence[Worker]) -> Iterator[str
     stopped = len(_stopped(run, view, known))
     if stopped:
         yield (
-            f"{stopped} worker{'s' if stopped > 1 else ''} stopped: {Cause.DISK}: make room "
+            f"{count(stopped, 'worker')} stopped: {Cause.DISK}: make room "
             "(`lars-sweep gc` removes what is not needed), then "
             f"`lars-sweep resume {run.path}`"
         )

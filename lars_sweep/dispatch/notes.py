@@ -9,6 +9,7 @@ from lars_sweep.cluster.jobs import State
 from lars_sweep.cluster.reasons import SUCCESSOR
 from lars_sweep.dispatch.full_disk import disk_notes
 from lars_sweep.dispatch.unreported import Unreported, reasons
+from lars_sweep.nouns import count
 from lars_sweep.rundir import breaker, nodes
 from lars_sweep.rundir.claims import Holding
 from lars_sweep.rundir.launches import last_launch
@@ -103,9 +104,9 @@ def refusal(run: RunDir) -> str:
 
 def deaths(run: RunDir, died: Sequence[Unreported]) -> Iterator[str]:
     """Why workers died before they reported in, a sentence per reason, and what to do."""
-    for reason, count in reasons(died).items():
+    for reason, many in reasons(died).items():
         alike = [job for job in died if job.reason == reason]
-        who = "the canary" if alike[0].canary else f"{count} worker{'s' if count > 1 else ''}"
+        who = "the canary" if alike[0].canary else count(many, "worker")
         log = f"see {alike[0].log}, " if alike[0].log else ""
         yield (
             f"{who} died before reporting in: {reason}: {log}mend it, then "

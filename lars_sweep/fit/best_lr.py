@@ -28,6 +28,7 @@ from lars_sweep.fit.engine import (
 from lars_sweep.fit.forms import Form, LogFixedPower, LogPower, LogSaturating
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.lr_interval import LrInterval
+from lars_sweep.nouns import count
 
 Conclusion = Literal["equivalent", "rejected", "compatible", "untested"]
 
@@ -140,7 +141,7 @@ def lr_scaling(points: BestLr) -> LrScaling | Answer:
     """
     if len(points.batch) < MINIMUM_BATCHES:
         return not_identified(
-            f"{len(points.batch)} batches with a best LR, {MINIMUM_BATCHES} needed"
+            f"{count(len(points.batch), 'batch')} with a best LR, {MINIMUM_BATCHES} needed"
         )
     order = np.argsort(points.batch)
     points = dataclasses.replace(

@@ -24,6 +24,7 @@ from lars_sweep.fit.fieller import fieller
 from lars_sweep.fit.forms import LogSteps
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.tuned import Tuned
+from lars_sweep.nouns import count
 
 Regime = Literal["perfect", "diminishing", "maximal", "undetermined"]
 
@@ -133,7 +134,7 @@ def fit_critical_batch(points: StepsToTarget) -> CriticalBatch | Answer:
     reached = int(np.sum(~points.censored))
     if reached < MINIMUM_BATCHES:
         return not_identified(
-            f"the target lies between the accuracies of two lengths at {reached} batches, "
+            f"the target lies between the accuracies of two lengths at {count(reached, 'batch')}, "
             f"{MINIMUM_BATCHES} needed",
             "samples",
         )

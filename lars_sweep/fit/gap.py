@@ -19,6 +19,7 @@ from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
 from lars_sweep.fit.distributions import standard_error, student_cdf, student_quantile
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.rows import Rows, refuse_mixed
+from lars_sweep.nouns import count
 
 Conclusion = Literal["equivalent", "different", "both", "inconclusive"]
 
@@ -85,7 +86,7 @@ def final_gaps(
         for (batch,), group in usable.groups(("global_batch",))
     ]
     if len(values) < 2:
-        return not_identified(f"{len(values)} batches with both losses, 2 needed", "nats")
+        return not_identified(f"{count(len(values), 'batch')} with both losses, 2 needed", "nats")
     reference = values[0][1]
     middle = float(np.mean(list(reference.values())))
     limit = MARGIN_SHARE * abs(middle) if margin is None else margin

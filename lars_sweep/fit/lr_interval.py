@@ -21,6 +21,7 @@ from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of, resolution
 from lars_sweep.fit.rows import Rows, refuse_mixed
 from lars_sweep.fit.sigma import MINIMUM_NU, ROUNDING, Spread, spread
 from lars_sweep.fit.top_curve import TopCurve, top_curve
+from lars_sweep.nouns import count
 
 Verdict = Literal["in", "out", "undecided", "undecided (pruned)"]
 
@@ -207,7 +208,7 @@ def _curve(tested: Design, delta: float, sigma: float | None, height: float) -> 
 def _why_no_sigma(nu: float) -> str:
     if nu >= MINIMUM_NU:
         return "all seeds of each LR have the same accuracy: no noise to estimate"
-    return f"{nu:.0f} spare seeds, {MINIMUM_NU} needed; add seeds or state sigma"
+    return f"{count(nu, 'spare seed')}, {MINIMUM_NU} needed; add seeds or state sigma"
 
 
 def _answers(
@@ -215,7 +216,7 @@ def _answers(
 ) -> tuple[Answer, Answer, Answer]:
     """Lower edge, upper edge (as LRs) and plateau (percent), from the means of the finished LRs."""
     if edges is None:
-        lrs = "1 LR" if len(means) == 1 else f"{len(means)} LRs"
+        lrs = count(len(means), "LR")
         none = not_identified(f"{lrs} finished, {MINIMUM_LRS} needed for a curve")
         return none, none, none
     low = edge_answer(edges.low[0], edges.low_limits[0], known, source, upper=False)

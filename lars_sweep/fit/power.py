@@ -20,6 +20,7 @@ from lars_sweep.fit.lr_design import MINIMUM_LRS
 from lars_sweep.fit.power_draws import Draws, center, draw_edges
 from lars_sweep.fit.power_statements import Chance, chances
 from lars_sweep.fit.surface import AssumedSurface
+from lars_sweep.nouns import count
 
 REPETITIONS = 200
 LOCATION = 0.5
@@ -139,8 +140,8 @@ def plan_power(
     if not design.lrs or short or design.seeds < 1 or design.sigma <= 0:
         raise FitError(
             f"plan --power needs at least {MINIMUM_LRS} LRs per batch, 1 seed and sigma > 0; got "
-            f"{ {b: len(v) for b, v in design.lrs.items()} } LRs, {design.seeds} seeds, sigma "
-            f"{design.sigma}; add LRs or state sigma"
+            f"{ {b: len(v) for b, v in design.lrs.items()} } LRs, {count(design.seeds, 'seed')}, "
+            f"sigma {design.sigma}; add LRs or state sigma"
         )
     rng = np.random.default_rng(seed)
     moved = rng.uniform(-LOCATION, LOCATION, repetitions)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from lars_sweep.fit.lr_design import MINIMUM_LRS
 from lars_sweep.fit.power import PowerReport, SweepDesign, plan_power
 from lars_sweep.fit.surface import assumed_surface
+from lars_sweep.nouns import count
 from lars_sweep.spec.trial import TrialSpec
 
 
@@ -74,7 +75,7 @@ def _name(setting: TrialSpec, settings: Iterable[TrialSpec]) -> str:
         if (other.model, other.optimizer, other.epochs)
         == (setting.model, setting.optimizer, setting.epochs)
     ]
-    parts = [f"{setting.model} {setting.optimizer}", f"{setting.epochs:g} epochs"]
+    parts = [f"{setting.model} {setting.optimizer}", count(setting.epochs, "epoch")]
     for field in fields(TrialSpec):
         if len({getattr(other, field.name) for other in own}) > 1:
             parts.append(f"{field.name} {getattr(setting, field.name)}")

@@ -14,6 +14,7 @@ from lars_sweep.fit.edges import Edges
 from lars_sweep.fit.engine import fit_many
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.power_draws import center
+from lars_sweep.nouns import count
 
 _NORMAL_95 = 1.959964
 _ONE_SIDED_95 = float(normal_quantile(0.95))
@@ -140,7 +141,8 @@ def _equal_accuracy(
         apart = np.abs(found.plateau - base.plateau - true)
         room = margin - _ONE_SIDED_95 * np.hypot(found.plateau_se, base.plateau_se)
         yield _chance(
-            f"batch {batch} is shown as accurate as {small} within ±{margin:g} points, if it is",
+            f"batch {batch} is shown as accurate as {small} within ±{count(margin, 'point')}, "
+            "if it is",
             apart < room,
             equivalence=True,
         )

@@ -20,6 +20,7 @@ from lars_sweep.fit.forms import BEST_ACCURACY
 from lars_sweep.fit.linear import FloatArray, Inequalities
 from lars_sweep.fit.rows import Rows
 from lars_sweep.fit.tuned import Tuned, tuned
+from lars_sweep.nouns import count
 
 MINIMUM_CELLS = 5
 """Four parameters and one observation to spare."""
@@ -106,7 +107,8 @@ def collapse(
 def collapse_of(table: Tuned, noise: Noise | None) -> Collapse | Answer:
     """`collapse` from tuned cells."""
     if len(table) < MINIMUM_CELLS:
-        return not_identified(f"{len(table)} cells of batch and epochs, {MINIMUM_CELLS} needed")
+        found = count(len(table), "cell")
+        return not_identified(f"{found} of batch and epochs, {MINIMUM_CELLS} needed")
     if len(np.unique(table.batch)) < 2 or len(np.unique(table.epochs)) < 2:
         return not_identified(
             "batch and epochs must both vary: two exponents need both, and small batches with few "

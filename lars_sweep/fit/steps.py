@@ -38,6 +38,7 @@ from lars_sweep.fit.forms import Exp, Form, Hinge2, Power, SeffExp
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.rows import Rows
 from lars_sweep.fit.tuned import Tuned, tuned
+from lars_sweep.nouns import count
 
 MINIMUM_CELLS = 3
 """Fewer tuned (batch, epochs) than this give no curve."""
@@ -97,7 +98,8 @@ def steps_fit(
     table, noise = tuned(rows, lr=lr, metric=metric, sigma=sigma, pool=pool)
     if len(table) < MINIMUM_CELLS:
         return not_identified(
-            f"{len(table)} combinations of batch and epochs finished, {MINIMUM_CELLS} needed"
+            f"{count(len(table), 'combination')} of batch and epochs finished, "
+            f"{MINIMUM_CELLS} needed"
         )
     return fit_cells(table, float(rows.floats("samples")[0]), noise, chance)
 
@@ -124,7 +126,8 @@ def _critical(averaged: AveragedFit) -> tuple[Answer, tuple[bool | None, bool | 
     curve = averaged.fits[-1]
     form = curve.form
     if not isinstance(form, SeffExp):
-        return not_identified(f"{len(curve.data.y)} cells, 5 needed", "samples"), (None, None)
+        cells = count(len(curve.data.y), "cell")
+        return not_identified(f"{cells}, 5 needed", "samples"), (None, None)
     if len(np.unique(curve.data.x[:, 1])) < 2:
         return not_identified("one batch: Bc needs two", "samples"), (None, None)
     if averaged.noise is None:
@@ -163,7 +166,8 @@ def _matched_steps(table: Tuned, noise: Noise | None) -> Answer:
                 differences.append(table.accuracy[j] - table.accuracy[i])
                 variances.append(1.0 / table.weight[i] + 1.0 / table.weight[j])
     if len(differences) < 3:
-        return not_identified(f"{len(differences)} pairs of equal steps, 3 needed", "points")
+        pairs = count(len(differences), "pair")
+        return not_identified(f"{pairs} of equal steps, 3 needed", "points")
     mean = float(np.mean(differences))
     if noise is None:
         return Answer(kind=Kind.NO_SIGMA, value=mean, unit="points", reason="no sigma")

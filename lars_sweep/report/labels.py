@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from lars_sweep.nouns import count
 from lars_sweep.report.observations import GIVEN, Observations
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -45,12 +46,6 @@ def spread_label(mean: float, sd: float) -> str:
     return f"{mean:.2f}" if math.isnan(sd) else f"{mean:.2f} ± {sd:.2f}"
 
 
-def count(n: int, noun: str) -> str:
-    """``1 trial``, ``2 trials``, ``1,200 batches``."""
-    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
-    return f"{n:,} {noun if n == 1 else plural}"
-
-
 def listed(items: Iterable[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     parts = list(items)
@@ -62,7 +57,7 @@ def field_label(name: str, value: object) -> str:
     if name == "optimizer":
         return optimizer_label(str(value))
     if name == "epochs":
-        return f"{number(float(str(value)))} epochs"
+        return count(float(str(value)), "epoch")
     if name in ("run", "model", "dataset", "sweep", "stratum"):
         return str(value)
     words = name.replace("_", " ")

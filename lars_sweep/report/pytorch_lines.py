@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lars_sweep.nouns import count
+
 Plain = str | float | int | bool
 
 _DECAYS = {
@@ -86,7 +88,8 @@ def _schedule(content: Mapping[str, Mapping[str, Plain]], rate: float, decay: st
     warmup = round(float(schedule.get("warmup_epochs", 0.0)) * per_epoch)
     start = float(schedule.get("warmup_start", 0.0)) / rate
     steps = int(training["steps"])
-    lines = ["", f"STEPS, WARMUP = {steps}, {warmup}  # {training['epochs']} epochs", "", ""]
+    about = count(float(training["epochs"]), "epoch")
+    lines = ["", f"STEPS, WARMUP = {steps}, {warmup}  # {about}", "", ""]
     lines.append("def factor(step: int) -> float:")
     if warmup:
         ramp = "step / WARMUP" if start == 0 else f"{start!r} + {1 - start!r} * step / WARMUP"

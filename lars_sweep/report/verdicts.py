@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from lars_sweep.report.labels import batch_label, count, listed, panel_labels
+from lars_sweep.nouns import count
+from lars_sweep.report.labels import batch_label, listed, panel_labels
 from lars_sweep.report.observations import Observations, rows_of
 
 PANELS_TOLD = 3
@@ -41,7 +42,7 @@ def outcomes_verdict(observations: Observations) -> Verdict:
         return Verdict("No trial has finished: there is nothing to say yet.", tuple(notes))
     if totals["pruned"]:
         notes.append("A pruned trial is censored: what it would have reached is not known.")
-    where = "1 stratum" if len(strata) == 1 else f"{len(strata):,} strata"
+    where = count(len(strata), "stratum")
     ends = {name: totals[name] for name in ENDED if totals[name]}
     if len(ends) == 1:
         (status,) = ends

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lars_sweep.fit.answers import Answer, Interval, Kind
+from lars_sweep.nouns import with_noun
 from lars_sweep.report.labels import NBSP, listed
 
 Number = Callable[[float], str]
@@ -23,18 +24,19 @@ def interval_words(interval: Interval | None, number: Number) -> str:
     return f"{number(interval.low)} to {number(interval.high)}"
 
 
-def answer_words(answer: Answer, number: Number, unit: str = "") -> str:
+def answer_words(answer: Answer, number: Number, noun: str | None = None) -> str:
     """An answer inside a sentence: value, 95 % interval, or why there is none."""
     limits = interval_words(answer.interval, number)
     bracket = f" (95{NBSP}% interval {limits})" if limits else ""
-    after = f"{NBSP}{unit}" if unit else ""
     if answer.kind in (Kind.NOT_IDENTIFIED, Kind.CANNOT) or (answer.value is None and not limits):
         return f"not known ({answer.reason})" if answer.reason else "not known"
     if answer.value is None:
-        return f"{limits}{after}"
+        return limits if noun is None else with_noun(limits, noun, NBSP)
+    value = number(answer.value)
+    value = value if noun is None else with_noun(value, noun, NBSP)
     if answer.kind is Kind.NO_SIGMA:
-        return f"{number(answer.value)}{after} (no interval: {answer.reason or 'no sigma'})"
-    return f"{number(answer.value)}{after}{bracket}"
+        return f"{value} (no interval: {answer.reason or 'no sigma'})"
+    return f"{value}{bracket}"
 
 
 def answer_cell(answer: Answer, number: Number) -> str:

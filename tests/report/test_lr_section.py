@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from synthetic_outcomes import source, tables
@@ -13,7 +15,7 @@ from lars_sweep.report.build import together
 from lars_sweep.report.canvas import arrange
 from lars_sweep.report.evidence import Evidence
 from lars_sweep.report.grid import lines_of
-from lars_sweep.report.inputs import Source, completed
+from lars_sweep.report.inputs import Source, completed, read_source
 from lars_sweep.report.kinds.batch import accuracy_range
 from lars_sweep.report.kinds.best_lr import best_lr_section
 from lars_sweep.report.kinds.lr_interval import lr_interval_section
@@ -27,6 +29,15 @@ def evidence(given: Source, *kinds: str) -> Evidence:
         analyses={"": analyse_source(given, FitOptions(kinds=kinds))},
         fixture="",
     )
+
+
+def test_the_papers_column_of_lrs_that_two_settings_share_counts_once() -> None:
+    """ResNet-50 has one, with its least and its most augmentation."""
+    section = best_lr_section(evidence(read_source(Path("paper")), "best-lr"))
+    assert (
+        "over 4 settings (settings that share a model's best LRs count once); linear scaling is "
+        "rejected in 4 of them and square-root scaling in 1"
+    ) in section.verdict.sentence
 
 
 def test_settings_that_tried_one_lr_share_a_row_and_ask_for_none() -> None:

@@ -136,6 +136,12 @@ def points(lrs: int, seeds: int = 1, batches: tuple[int, ...] = (512,)) -> Rows:
     return [row | {"status": "ok"} for row in rows if row["status"] == "ok"]
 
 
+SEVERAL = (
+    r"(?<![\d.,])1[ \u00a0](?:spare )?(?:batches|LRs|seeds|epochs|points|cells|settings|pairs|"
+    r"combinations|strata|trials|steps)\b"
+)
+
+
 def constant() -> Rows:
     return [row | dict.fromkeys(("accuracy", "accuracy_val", "accuracy_tail"), 80.0)
             for row in points(5, seeds=2, batches=(512, 2048, 8192))]  # fmt: skip
@@ -149,6 +155,10 @@ LITTLE: dict[str, tuple[Rows, list[str]]] = {
     "nothing": ([], ["no trial has finished"]),
     "one point": (points(1), ["1 LR finished, 4 needed", "nly batch 512 was run"]),
     "two points": (points(2), ["2 LRs finished, 4 needed", "nly batch 512 was run"]),
+    "one epoch": (
+        [row | {"epochs": 1.0} for row in points(1, batches=(512, 2048, 8192))],
+        ["1 LR finished, 4 needed", "set to 1 epoch:"],
+    ),
     "one batch": (points(9, seeds=3), ["nly batch 512 was run"]),
     "no seeds": (points(9, batches=(512, 2048, 8192)), ["Too few replicate seeds"]),
     "constant accuracy": (constant(), ["no interval"]),
@@ -163,6 +173,7 @@ def test_too_little_data_gives_a_report_that_says_so(name: str, tmp_path: Path) 
     assert page.lower().count("the data cannot say") >= 2
     for words in told:
         assert words.lower() in page.lower()
+    assert not re.search(SEVERAL, page)
     assert not re.search(
         r"\bnan\b|\binf\b|None", re.sub(r"<style>.*?</style>|base64,[^\"]*", "", page, flags=re.S)
     )

@@ -24,6 +24,7 @@ from lars_sweep.fit.steps import (
     fit_cells,
 )
 from lars_sweep.fit.tuned import Tuned, tuned
+from lars_sweep.nouns import count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,8 @@ def steps_finding(group: Group, options: FitOptions) -> StepsFinding | Missing:
             return TooLittle("no run finished")
         target = _target(table, noise, options)
         fit: StepsFit | TooLittle = TooLittle(
-            f"{len(table)} combinations of batch and epochs finished, {MINIMUM_CELLS} needed"
+            f"{count(len(table), 'combination')} of batch and epochs finished, "
+            f"{MINIMUM_CELLS} needed"
         )
         if len(table) >= MINIMUM_CELLS:
             fit = fit_cells(table, float(group.rows.floats("samples")[0]), noise, chance=0.0)
@@ -152,7 +154,7 @@ def _target(table: Tuned, noise: Noise | None, options: FitOptions) -> Target:
     return Target(
         value=value,
         se=0.0 if noise is None else float(np.sqrt(noise.variance / seeds)),
-        source=f"batch {here[0]} at {here[1]:g} epochs",
+        source=f"batch {here[0]} at {count(here[1], 'epoch')}",
         batch=here[0],
         epochs=here[1],
     )

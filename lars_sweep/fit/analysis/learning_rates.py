@@ -19,6 +19,7 @@ from lars_sweep.fit.distributions import chi2_quantile
 from lars_sweep.fit.divergence import isotonic, takeover_deviance
 from lars_sweep.fit.lr_interval import LrInterval, lr_interval, width_ratio
 from lars_sweep.fit.rows import Array, Rows
+from lars_sweep.nouns import count
 
 _LIMIT = chi2_quantile(0.95, 1)
 
@@ -259,7 +260,7 @@ def _effective(
         for lr in np.unique(lrs[known])
     )
     if len(points) < 2:
-        return TooLittle(f"{len(points)} LRs with recorded layer norms, 2 needed")
+        return TooLittle(f"{count(len(points), 'LR')} with recorded layer norms, 2 needed")
     rising = np.maximum.accumulate([log for _, log in points])
     found = EffectiveLr(
         low=not_identified(""),

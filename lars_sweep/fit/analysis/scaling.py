@@ -130,6 +130,15 @@ def _points(per_batch: list[Rows], column: str) -> BestLr:
     )
 
 
+def lr_column(key: Key, scaling: LrScaling) -> tuple[object, ...]:
+    """Model, batches and best LRs: settings that share them hold one finding, not several.
+
+    As the least and most augmentation of the paper's Table 4 do.
+    """
+    own = scaling.points
+    return (key["model"], *own.batch.tolist(), *own.lr.tolist())
+
+
 def pooled_scaling(
     found: Iterable[Entry[LrScalingFinding]],
 ) -> tuple[Entry[dict[str, float]], ...]:
@@ -141,8 +150,7 @@ def pooled_scaling(
     for entry in found:
         scaling = None if entry.found is None else entry.found.headline
         if isinstance(scaling, LrScaling):
-            own = scaling.points
-            points.setdefault((entry.key["model"], *own.batch.tolist(), *own.lr.tolist()), own)
+            points.setdefault(lr_column(entry.key, scaling), scaling.points)
     models = {str(key[0]) for key in points}
     if len(models) < 2:
         return ()

@@ -43,17 +43,21 @@ def _verdict(comparisons: Mapping[str, Comparison], rows: list[Beside]) -> Verdi
         *(f"Different: {text}." for text in _shared(rows)),
     ]
     if not known:
-        told = f"{len(rows)} published accuracies have a counterpart, none with an interval"
+        told = f"{_accuracies(len(rows))} a counterpart, none with an interval"
         return Verdict(
             sentence(f"{told}: one seed a batch cannot say whether they differ"), tuple(notes)
         )
     largest = max(known, key=lambda row: abs(row.delta.value or 0.0))
     return Verdict(
-        f"Of {len(known)} published accuracies with a counterpart, {len(apart)} lie outside the "
+        f"{_accuracies(len(known))} a counterpart, {len(apart)} outside the "
         f"95 % interval; the largest difference is {signed(largest.delta.value or 0.0)} points at "
         f"batch {batch_label(largest.key.global_batch or 0)}.",
         tuple(notes),
     )
+
+
+def _accuracies(n: int) -> str:
+    return "1 published accuracy has" if n == 1 else f"{n} published accuracies have"
 
 
 def _shared(rows: list[Beside]) -> list[str]:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from lars_sweep.fit.analysis.curves_in_steps import BatchFinding
 from lars_sweep.fit.answers import Interval, Kind
 from lars_sweep.fit.steps import StepsFit
+from lars_sweep.nouns import count
 from lars_sweep.report import canvas
 from lars_sweep.report.canvas import INK, OPTIMIZER_COLORS, OPTIMIZER_MARKERS, Canvas
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Found, Panel, panels
@@ -88,8 +89,8 @@ def _caption(shown: Sequence[Panel[BatchFinding]]) -> str:
         n = max(len(fit.cells) for fit in fits if isinstance(fit, StepsFit))
         parts.append(
             f"Line: one curve in optimizer steps through all batches and epochs (average of forms, "
-            f"up to {n} cells), solid inside the data, dashed outside; band: 95 % interval of the "
-            "mean curve."
+            f"up to {count(n, 'cell')}), solid inside the data, dashed outside; band: 95 % "
+            "interval of the mean curve."
         )
     parts.append("Dashed level: the smallest batch.")
     return " ".join(parts)
@@ -213,7 +214,7 @@ def _verdict(evidence: Evidence, found: Sequence[Panel[BatchFinding]]) -> Verdic
         values = [loss for loss in losses if loss is not None]
         text = (
             f"from the smallest to the largest batch accuracy changes by {signed(-max(values))} to "
-            f"{signed(-min(values))} points over {len(values)} settings"
+            f"{signed(-min(values))} points over {count(len(values), 'setting')}"
         )
         if all(_last_limits(panel.members[0].found) is None for panel in known):
             text += ", without intervals: too few replicate seeds"
@@ -263,7 +264,7 @@ def _notes(evidence: Evidence, known: Sequence[Panel[BatchFinding]]) -> list[str
     contrast = [
         f"{answer_words(one.entry.found.lars_minus_sgd, _two)} at batch "
         f"{batch_label(one.key.global_batch or 0)}"
-        f"{'' if one.key.epochs is None else f' and {number(one.key.epochs)} epochs'}"
+        + ("" if one.key.epochs is None else f" and {count(one.key.epochs, 'epoch')}")
         for one in evidence.found("contrast")
         if one.entry.found is not None
     ]

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from lars_sweep.fit.analysis.scaling import LrScalingFinding
+from lars_sweep.fit.analysis.scaling import LrScalingFinding, lr_column
 from lars_sweep.fit.answers import Answer, p_text
 from lars_sweep.fit.best_lr import NO_BEST, FormScore, Hypothesis, LrScaling
+from lars_sweep.nouns import count
 from lars_sweep.report import canvas, tables
 from lars_sweep.report.canvas import INK, MUTED, Canvas
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
@@ -192,7 +193,7 @@ def _draw_view(axes: Axes, mine: pd.DataFrame, view: _View) -> None:
 
 
 def _verdict(evidence: Evidence, found: Sequence[Panel[LrScalingFinding]]) -> Verdict:
-    known = [(p, p.members[0].found) for p in found if p.members[0].found is not None]
+    known = [(panel, one) for panel in found if (one := panel.members[0].found) is not None]
     if not known:
         reasons = [getattr(p.members[0].result, "reason", "") for p in found]
         why = reasons[0] if reasons else "no trial has finished"
@@ -201,11 +202,11 @@ def _verdict(evidence: Evidence, found: Sequence[Panel[LrScalingFinding]]) -> Ve
             _cannot(found) if len(set(reasons)) > 1 else (),
         )
     if len(known) <= PANELS_TOLD:
-        told = [f"with {panel.title} {_growth(one.headline)}" for panel, one in known if one]
+        told = [f"with {panel.title} {_growth(one.headline)}" for panel, one in known]
         text = f"The best LR {'; '.join(told)}"
     else:
-        text = _counted([one.headline for _, one in known if one])
-    notes = [f"{panel.title}: {_judged(one)}." for panel, one in known[:6] if one]
+        text = _counted(known)
+    notes = [f"{panel.title}: {_judged(one)}." for panel, one in known[:6]]
     return Verdict(sentence(text), (*notes, *_pooled(evidence), *_cannot(found)))
 
 
@@ -240,8 +241,15 @@ def _two(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _counted(scalings: Sequence[object]) -> str:
-    known = [one for one in scalings if isinstance(one, LrScaling) and one.alpha.value is not None]
+def _counted(found: Sequence[tuple[Panel[LrScalingFinding], LrScalingFinding]]) -> str:
+    """How many settings say what; those that share a model's best LRs count once."""
+    columns = {
+        lr_column(panel.members[0].key, one.headline): one.headline
+        for panel, one in found
+        if isinstance(one.headline, LrScaling) and one.headline.alpha.value is not None
+    }
+    known = list(columns.values())
+    once = " (settings that share a model's best LRs count once)"
     powers = [one.alpha.value for one in known if one.alpha.value is not None]
     rejected = {
         name: sum(_conclusion(one, name) == "rejected" for one in known)
@@ -249,7 +257,8 @@ def _counted(scalings: Sequence[object]) -> str:
     }
     return (
         f"The best LR grows as batch to a power between {min(powers):.2f} and {max(powers):.2f} "
-        f"over {len(known)} settings; linear scaling is rejected in {rejected['linear']} of them "
+        f"over {count(len(known), 'setting')}{once if len(known) < len(found) else ''}; linear "
+        f"scaling is rejected in {rejected['linear']} of them "
         f"and square-root scaling in {rejected['square root']}"
     )
 

@@ -20,9 +20,10 @@ from lars_sweep.fit.critical_batch import (
 )
 from lars_sweep.fit.forms import LogSteps
 from lars_sweep.fit.steps import StepsFit
+from lars_sweep.nouns import count
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
 from lars_sweep.report.kinds.critical_batch_figure import draw_clock, draw_steps_to_target
-from lars_sweep.report.labels import NBSP, batch_label, count, lr_label
+from lars_sweep.report.labels import NBSP, batch_label, lr_label
 from lars_sweep.report.sections import Drawing, Section
 from lars_sweep.report.tables import Table
 from lars_sweep.report.verdicts import Verdict

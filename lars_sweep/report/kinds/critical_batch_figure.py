@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from lars_sweep.fit.analysis.critical import CriticalFinding
+from lars_sweep.nouns import count
 from lars_sweep.report import canvas
 from lars_sweep.report.canvas import INK, MUTED, OPTIMIZER_COLORS, Canvas
 from lars_sweep.report.evidence import Evidence, Panel
 from lars_sweep.report.fitmarks import Handle, draw_cells, draw_curve
 from lars_sweep.report.grid import WIDE_LABELS, panel_grid
 from lars_sweep.report.kinds.steps_marks import columns
-from lars_sweep.report.labels import count
 from lars_sweep.report.marks import handle
 
 DEVICE_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

@@ -11,6 +11,7 @@ from lars_sweep.fit.analysis.curves_in_steps import EpochsAt, EpochsFinding
 from lars_sweep.fit.answers import Kind
 from lars_sweep.fit.same_steps import Collapse
 from lars_sweep.fit.steps import StepsFit
+from lars_sweep.nouns import count, with_noun
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Found, Panel, panels
 from lars_sweep.report.kinds.epochs_figure import draw_epochs, draw_steps
 from lars_sweep.report.kinds.steps_marks import (
@@ -155,9 +156,9 @@ def _verdict(evidence: Evidence, found: Sequence[Panel[EpochsFinding]]) -> Verdi
     if len(epochs) == 1:
         notes.insert(
             0,
-            f"All trials were set to {number(epochs[0])} epochs: that longer training acts through "
-            "the number of steps, as a smaller batch does, is assumed and not tested here. Run a "
-            "large batch at twice the epochs.",
+            f"All trials were set to {count(epochs[0], 'epoch')}: that longer training acts "
+            "through the number of steps, as a smaller batch does, is assumed and not tested here. "
+            "Run a large batch at twice the epochs.",
         )
     if len(known) <= PANELS_TOLD:
         words = [f"with {p.title} {_needs(p.members[0].found)}" for p in known]
@@ -167,8 +168,8 @@ def _verdict(evidence: Evidence, found: Sequence[Panel[EpochsFinding]]) -> Verdi
     reached = sum(kind in (Kind.REACHED, Kind.BOUNDED) for kind in answers)
     never = sum(kind in (Kind.NEVER_COMPATIBLE, Kind.CANNOT) for kind in answers)
     text = (
-        f"in {reached} of {len(answers)} settings the epochs that reach the target are bounded; in "
-        f"{never} the data do not exclude that it is never reached"
+        f"in {reached} of {count(len(answers), 'setting')} the epochs that reach the target are "
+        f"bounded; in {never} the data do not exclude that it is never reached"
     )
     return Verdict(sentence(text), tuple(notes))
 
@@ -179,7 +180,7 @@ def _needs(told: EpochsFinding | None) -> str:
     goal = f"{target.value:.2f}{NBSP}%"
     if target.batch is not None:
         goal = f"the {goal} of batch {batch_label(target.batch)}"
-        goal += f" at {number(target.epochs or 0)} epochs"
+        goal += f" at {count(target.epochs or 0, 'epoch')}"
     last = told.answers[-1]
     return f"batch {batch_label(last.batch)} {_need(last, goal)}"
 
@@ -191,11 +192,11 @@ def _need(one: EpochsAt, goal: str) -> str:
         return f"never reaches {goal} ({answer.reason})"
     if answer.kind is Kind.NEVER_COMPATIBLE:
         low = None if answer.interval is None else answer.interval.low
-        least = "" if low is None else f": at least {_epochs(low)} epochs"
+        least = "" if low is None else f": at least {with_noun(_epochs(low), 'epoch')}"
         return f"may never reach {goal}{least}; a curve that ends below it is not excluded"
     if answer.value is None and not limits:
         return f"cannot be judged against {goal} ({answer.reason})"
-    return f"reaches {goal} after {answer_words(answer, _epochs, 'epochs')}"
+    return f"reaches {goal} after {answer_words(answer, _epochs, 'epoch')}"
 
 
 def _epochs(value: float) -> str:
@@ -214,7 +215,7 @@ def _notes(known: Sequence[Panel[EpochsFinding]]) -> list[str]:
         if not isinstance(fit, StepsFit):
             continue
         if fit.matched.value is not None:
-            matched.append(f"{answer_words(fit.matched, signed, 'points')} with {panel.title}")
+            matched.append(f"{answer_words(fit.matched, signed, 'point')} with {panel.title}")
         if fit.steps_law is not None:
             limits = {"steps": fit.steps_law, "examples": fit.examples_law}
             words = [f"{what} alone{' not' * bool(ok)} excluded" for what, ok in limits.items()]

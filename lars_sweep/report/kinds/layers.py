@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lars_sweep.fit.analysis.norms import LayersFinding
+from lars_sweep.nouns import count
 from lars_sweep.report.evidence import Evidence, Panel, panels
 from lars_sweep.report.kinds.layers_figure import draw_edges, draw_paths
 from lars_sweep.report.labels import batch_label, lr_label
@@ -149,7 +150,7 @@ def _verdict(found: Sequence[Panel[LayersFinding]]) -> Verdict:
         notes.append(f"Measured divergence LR over the predicted edge: {'; '.join(agree[:4])}.")
     if len(spans) > 1:
         notes.append(
-            f"Over {len(spans)} settings the layers' ratios span factors of "
+            f"Over {count(len(spans), 'setting')} the layers' ratios span factors of "
             f"{lr_label(min(spans))} to {lr_label(max(spans))}."
         )
     return Verdict(sentence(text), tuple(notes))

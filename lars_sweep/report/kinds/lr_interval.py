@@ -11,10 +11,11 @@ from lars_sweep.fit.analysis import Entry
 from lars_sweep.fit.analysis.learning_rates import LrFinding
 from lars_sweep.fit.answers import Answer, Kind
 from lars_sweep.fit.lr_interval import LrInterval
+from lars_sweep.nouns import count
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
 from lars_sweep.report.kinds.lr_interval_figure import draw_lr, lr_frame
 from lars_sweep.report.kinds.lr_measures import answer_record, measures_table
-from lars_sweep.report.labels import NBSP, batch_label, chosen_on, count, lr_label
+from lars_sweep.report.labels import NBSP, batch_label, chosen_on, lr_label
 from lars_sweep.report.sections import Drawing, Section
 from lars_sweep.report.tables import Table
 from lars_sweep.report.verdicts import Verdict
@@ -60,8 +61,8 @@ def _caption(evidence: Evidence, found: Sequence[Panel[LrFinding]], frame: pd.Da
     if (frame["what"] == "fit").any():
         parts.append(
             "Line: fitted flat top, thick over the LRs that lose at most "
-            f"{delta:g} points against its plateau, whose 95 % interval is shaded; LRs far below "
-            "it count little. A batch without a fit has its means joined by a thin line."
+            f"{count(delta, 'point')} against its plateau, whose 95 % interval is shaded; LRs far "
+            "below it count little. A batch without a fit has its means joined by a thin line."
         )
     if (frame["what"] == "not excluded").any():
         parts.append(
@@ -92,7 +93,7 @@ def _verdict(evidence: Evidence, found: Sequence[Panel[LrFinding]]) -> Verdict:
             sentence(f"The data cannot say which LRs are good: {why}"),
             tuple(_notes(evidence, found)),
         )
-    delta = f"{_delta(evidence):g} points of the plateau"
+    delta = f"{count(_delta(evidence), 'point')} of the plateau"
     if len(found) <= PANELS_TOLD:
         told = [_panel_words(panel) for panel in found]
         text = f"Good LRs, within {delta}: {'; '.join(told)}"
@@ -264,14 +265,14 @@ def _table(found: Sequence[Panel[LrFinding]]) -> Table:
             else:
                 rows.append((panel.title, batch_label(batch), *_cells(entry)))
     rows += [_silent_row(reason, settings) for reason, settings in silent.items()]
-    delta = next((r["delta"] for r in records if r.get("delta") is not None), 0.5)
+    delta = next((float(r["delta"]) for r in records if r.get("delta") is not None), 0.5)
     return Table(
         name="good-lrs",
-        caption=f"LRs that lose at most {delta:g} points against the batch's own plateau: edges "
-        "with their 95 % intervals, in nominal base LR; the LR where half of the seeds diverge; "
-        "sensitivity, the best mean minus the mean over all LRs tried, in points; LRs to add where "
-        "an edge is not bracketed. (?): no interval. Batches that tried one LR at most share a "
-        "line with all others of the same reason; the file has a line for each.",
+        caption=f"LRs that lose at most {count(delta, 'point')} against the batch's own plateau: "
+        "edges with their 95 % intervals, in nominal base LR; the LR where half of the seeds "
+        "diverge; sensitivity, the best mean minus the mean over all LRs tried, in points; LRs to "
+        "add where an edge is not bracketed. (?): no interval. Batches that tried one LR at most "
+        "share a line with all others of the same reason; the file has a line for each.",
         head=("Stratum", "Batch", "From", "To", "Octaves", "Plateau %", "σ of a seed",
               "Half diverge", "Sensitivity", "Add LRs"),
         numeric=(False, *[True] * 8, False),
