@@ -265,14 +265,14 @@ def _table(found: Sequence[Panel[LrFinding]]) -> Table:
             else:
                 rows.append((panel.title, batch_label(batch), *_cells(entry)))
     rows += [_silent_row(reason, settings) for reason, settings in silent.items()]
-    delta = next((float(r["delta"]) for r in records if r.get("delta") is not None), 0.5)
+    deltas = [e.found.interval.delta for panel in found for e in panel.members if e.found]
     return Table(
         name="good-lrs",
-        caption=f"LRs that lose at most {count(delta, 'point')} against the batch's own plateau: "
-        "edges with their 95 % intervals, in nominal base LR; the LR where half of the seeds "
-        "diverge; sensitivity, the best mean minus the mean over all LRs tried, in points; LRs to "
-        "add where an edge is not bracketed. (?): no interval. Batches that tried one LR at most "
-        "share a line with all others of the same reason; the file has a line for each.",
+        caption=f"LRs that lose at most {count(next(iter(deltas), 0.5), 'point')} against the "
+        "batch's own plateau: edges with their 95 % intervals, in nominal base LR; the LR where "
+        "half of the seeds diverge; sensitivity, the best mean minus the mean over all LRs tried, "
+        "in points; LRs to add where an edge is not bracketed. (?): no interval. Batches that "
+        "tried one LR at most share a line with all others of the same reason; the file has a line for each.",
         head=("Stratum", "Batch", "From", "To", "Octaves", "Plateau %", "σ of a seed",
               "Half diverge", "Sensitivity", "Add LRs"),
         numeric=(False, *[True] * 8, False),
