@@ -272,7 +272,8 @@ def _table(found: Sequence[Panel[LrFinding]]) -> Table:
         "batch's own plateau: edges with their 95 % intervals, in nominal base LR; the LR where "
         "half of the seeds diverge; sensitivity, the best mean minus the mean over all LRs tried, "
         "in points; LRs to add where an edge is not bracketed. (?): no interval. Batches that "
-        "tried one LR at most share a line with all others of the same reason; the file has a line for each.",
+        "tried one LR at most share a line with all others of the same reason; the file has a "
+        "line for each.",
         head=("Stratum", "Batch", "From", "To", "Octaves", "Plateau %", "σ of a seed",
               "Half diverge", "Sensitivity", "Add LRs"),
         numeric=(False, *[True] * 8, False),
