@@ -153,14 +153,26 @@ def draw_interval(
         axes.plot([value], [line], "|", color=color, markersize=9, markeredgewidth=1.8, zorder=2)
 
 
+ROOM_FOR_COUNT = 0.09
+"""Share of a strip's width that ``k/r`` and a cross need in a panel 3 inches wide, a phone's."""
+
+
 def draw_lost(axes: Axes, x: Sequence[float], line: float, labels: Sequence[str]) -> None:
-    """Diverged LRs as red crosses on a line of a strip; labels say k/r, empty where all did."""
+    """Diverged LRs (ascending) as red crosses on a line of a strip with a log axis.
+
+    Labels say k/r and are empty where all seeds did, whose crosses are bold. A label stands where
+    there is room for it to the left of its cross.
+    """
     if not len(x):
         return
-    axes.plot(list(x), [line] * len(x), "x", color=RED, markersize=4.6, markeredgewidth=1.2,
-              zorder=3)  # fmt: skip
-    for at, label in zip(x, labels, strict=True):
-        if label:
+    for bold in (False, True):
+        mine = [at for at, label in zip(x, labels, strict=True) if bold is not bool(label)]
+        axes.plot(mine, [line] * len(mine), "x", color=RED, markersize=4.8 if bold else 3.6,
+                  markeredgewidth=1.5 if bold else 0.7, zorder=3)  # fmt: skip
+    left, right = np.log(axes.get_xlim())
+    room = np.diff(np.log(x), prepend=-np.inf) / (right - left)
+    for at, label, share in zip(x, labels, room, strict=True):
+        if label and share >= ROOM_FOR_COUNT:
             axes.annotate(label, (at, line), xytext=(-4, 0), textcoords="offset points", ha="right",
                           va="center", size=6.3, color=RED, zorder=3)  # fmt: skip
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from synthetic_outcomes import source, tables
 
 from lars_sweep.fit.analysis import FitOptions
@@ -14,6 +17,7 @@ from lars_sweep.report.analyses import analyse_source
 from lars_sweep.report.build import together
 from lars_sweep.report.canvas import arrange
 from lars_sweep.report.evidence import Evidence
+from lars_sweep.report.fitmarks import draw_lost
 from lars_sweep.report.grid import lines_of
 from lars_sweep.report.inputs import Source, completed, read_source
 from lars_sweep.report.kinds.batch import accuracy_range
@@ -38,6 +42,25 @@ def test_the_papers_column_of_lrs_that_two_settings_share_counts_once() -> None:
         "over 4 settings (settings that share a model's best LRs count once); linear scaling is "
         "rejected in 4 of them and square-root scaling in 1"
     ) in section.verdict.sentence
+
+
+@pytest.mark.parametrize(("lrs", "labelled"), [(8, 7), (50, 1)])
+def test_counts_of_diverged_seeds_stand_only_where_there_is_room(lrs: int, labelled: int) -> None:
+    """In a panel as wide as a phone's; crosses of LRs at which some seeds diverged are thin."""
+    figure = Figure(figsize=(3.0, 0.3))
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_xscale("log")
+    axes.set_xlim(0.08, 13.0)
+    at = np.geomspace(0.1, 12.8, lrs).tolist()
+    draw_lost(axes, at, 0.0, ["2/3"] * (lrs - 1) + [""])
+    thin, bold = axes.lines
+    assert (len(thin.get_xdata()), list(bold.get_xdata())) == (lrs - 1, at[-1:])
+    assert thin.get_markeredgewidth() < bold.get_markeredgewidth()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == labelled
+    crosses = [axes.transData.transform((lr, 0.0))[0] for lr in at]
+    assert not [1 for box in boxes for cross in crosses if box.x0 - 2 < cross < box.x1 + 2]
 
 
 def test_settings_that_tried_one_lr_share_a_row_and_ask_for_none() -> None:

@@ -71,7 +71,10 @@ def _caption(evidence: Evidence, found: Sequence[Panel[LrFinding]], frame: pd.Da
             "the edge."
         )
     if (frame["what"] == "diverged").any():
-        parts.append("Red crosses: LRs at which seeds diverged, k/r where k of r did.")
+        parts.append(
+            "Red crosses: LRs at which seeds diverged; thin where k of r did, with k/r where there "
+            "is room for it."
+        )
     if len(found) > MOST_PANELS:
         parts.append(f"The first {MOST_PANELS} of {len(found)} panels; the tables hold all.")
     return " ".join(parts)

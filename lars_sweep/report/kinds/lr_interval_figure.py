@@ -232,7 +232,7 @@ def _draw_baseline(axes: Axes, mine: pd.DataFrame) -> None:
 def _draw_strip(
     axes: Axes, mine: pd.DataFrame, lines: Sequence[int], room: int, batches: Sequence[int]
 ) -> None:
-    """A line per batch: its good LRs as bars, the diverged ones as crosses with k/r."""
+    """A line per batch: its good LRs as bars, the diverged ones as crosses, k/r where some did."""
     colors = canvas.batch_colors(batches)
     canvas.strip_axis(axes, [batch_label(batch) for batch in lines], room)
     for line, batch in enumerate(lines):
@@ -274,7 +274,9 @@ def _legend(
     if "not excluded" in kinds:
         handles += good_lr_handles(inner="surely good" in kinds)
     if "diverged" in kinds:
-        handles.append(handle("diverged, k/r unless all", marker="x", color=RED, markersize=5))
+        some = (frame[frame["what"] == "diverged"]["seeds"] > 0).any()
+        told = "diverged, thin: k of r" if some else "diverged"
+        handles.append(handle(told, marker="x", color=RED, markersize=5))
     if "pruned" in kinds:
         handles.append(handle("pruned at", marker="D", color=MUTED, markersize=4.5, hollow=True))
     floor = frame["row"].map({row: low for row, (low, _) in limits.items()})
