@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from lars_sweep.outcomes.schema import CURVES, LAYERS, OUTCOMES, SCHEMA_VERSION, Column
+from lars_sweep.outcomes.schema import CURVES, LAYERS, NOISE, OUTCOMES, SCHEMA_VERSION, Column
 
 README = Path(__file__).parents[1] / "README.md"
 BENCHMARKS = Path(__file__).parent / "benchmarks"
@@ -42,7 +42,7 @@ def benchmark_table() -> str:
 
 def with_tables(text: str) -> str:
     """The README with its generated parts up to date."""
-    tables = {"outcomes": OUTCOMES, "curves": CURVES, "layers": LAYERS}
+    tables = {"outcomes": OUTCOMES, "curves": CURVES, "layers": LAYERS, "noise": NOISE}
     parts = {name: schema_table(columns) for name, columns in tables.items()}
     parts["benchmarks"] = benchmark_table()
     parts["schema-version"] = f"Schema version {SCHEMA_VERSION}."

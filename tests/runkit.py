@@ -20,6 +20,7 @@ from lars_sweep.spec.trainer import (
     Evaluation,
     Hardware,
     LayerNorms,
+    NoiseNorms,
     Signal,
     TrialResult,
 )
@@ -134,6 +135,14 @@ def norms(step: int) -> LayerNorms:
     )  # fmt: skip
 
 
+def noise(step: int, number: int) -> NoiseNorms:
+    """Five of them from number 0 say tr(Σ) = 76.8 and |G|² = 0.8."""
+    return NoiseNorms(
+        step=step, measurement=number, micro_batch=32, micro_batches=2,
+        micro_square=3.0 + number / 10, mean_square=2.0,
+    )  # fmt: skip
+
+
 class CurveTrainer:
     """Follows a stated curve through the real Control: one evaluation for each value on val.
 
@@ -211,6 +220,7 @@ def outcome_of(
         chance=10.0,
         evaluations=[evaluation(step, value) for step, value in zip(steps, values, strict=True)],
         layers=[norms(trial.steps)],
+        noise=[noise(trial.steps, number) for number in range(5)],
     )
     provenance = Provenance(
         sweep="small", spec_hash="0" * 64, hardware=HARDWARE, versions="test", git_commit=None

@@ -134,9 +134,10 @@ def _create(path: Path, label: str, made: "Plan", cost: "Cost", trainer: str) ->
     snapshot(run, made.model_sources)
     if trainer == "analytic":
         say(SIMULATED)
+    noise = f" and {cost.noise_images:,} for the noise scale" if cost.noise_images else ""
     say(
         f"run {run.path}: {count(cost.trials, 'trial')} in "
-        f"{count(len(cost.strata), 'stratum')}, {cost.images:,} images"
+        f"{count(len(cost.strata), 'stratum')}, {cost.images:,} images{noise}"
     )
     return run
 

@@ -10,6 +10,8 @@ from lars_sweep.cli.options import DataDir, Json, Set, SweepFile
 if TYPE_CHECKING:
     from lars_sweep.study.cost import Cost
 
+TOTALS = ("points", "trials", "steps", "images", "noise_images")
+
 
 def plan(
     sweep: SweepFile,
@@ -57,7 +59,7 @@ def plan(
     disk = peak_disk_bytes(everything, info, workers=1)
     prospects = sweep_power(made, everything, sigma) if power else ()
     if json_:
-        totals = {n: getattr(cost, n) for n in ("points", "trials", "steps", "images")}
+        totals = {n: getattr(cost, n) for n in TOTALS}
         found = {"peak_disk_bytes": disk, "warnings": warnings}
         if power:
             found["power"] = to_jsonable(prospects)
@@ -89,6 +91,11 @@ def _print(cost: "Cost", disk: int) -> None:
         f"{cost.steps:,} steps, {cost.images:,} images, peak disk {disk / 2**20:,.0f} MiB "
         "(one worker)"
     )
+    if cost.noise_images:
+        print(
+            f"noise scale: {cost.noise_images:,} images more, "
+            f"{100 * cost.noise_images / cost.images:.3g} % of those trained on"
+        )
     if cost.device_hours is not None:
         print(f"device-hours: {cost.device_hours:,.2f} at the budget's images_per_s")
 

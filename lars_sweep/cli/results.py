@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 def collect(
     run: Run,
     out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")],
-    table: Annotated[str, typer.Option("--table", help="outcomes, curves or layers.")] = "outcomes",
+    table: Annotated[
+        str, typer.Option("--table", help="outcomes, curves, layers or noise.")
+    ] = "outcomes",
 ) -> None:
     """Write one table of a run as a single Parquet file."""
     from functools import partial

@@ -51,13 +51,13 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.getLogger("lars_sweep").setLevel(logging.INFO)
     use_import_path()
+    from lars_sweep.spec.noise import NoisePlan
     from lars_sweep.train import TorchTrainer
     from lars_sweep.worker.noise_scale import noise_scales
 
     spec = read_trial(trial)
-    trainer = TorchTrainer(
-        data_dir=data_dir, threads=threads, compiled=compiled, noise_measurements=noise_scale
-    )
+    noise = NoisePlan(measurements=noise_scale) if noise_scale else None
+    trainer = TorchTrainer(data_dir=data_dir, threads=threads, compiled=compiled, noise=noise)
     result = train_alone(trainer, spec, checkpoints)
     if result is not None:
         content = result_to_json(result)

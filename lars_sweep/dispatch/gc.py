@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lars_sweep.dispatch.trials import finished_ids
+from lars_sweep.outcomes.seal import ORDER
 from lars_sweep.rundir import publish, workers
 from lars_sweep.rundir.layout import RunDir
 from lars_sweep.worker.logs import log_files
@@ -69,5 +70,5 @@ def _garbage(run: RunDir, older_than_s: float) -> Iterator[Path]:
 def _parts_without_outcomes(run: RunDir) -> Iterator[Path]:
     """What a sealer wrote before it died: the part's outcomes are published last."""
     whole = set(publish.names(run.parts("outcomes")))
-    for table in ("curves", "layers"):
+    for table in ORDER[:-1]:
         yield from (run.parts(table) / n for n in publish.names(run.parts(table)) if n not in whole)

@@ -1,9 +1,9 @@
-"""A finished trial before it is sealed: one JSON file with its row, curve and layers."""
+"""A finished trial before it is sealed: one JSON file with its row and all measurements."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Outcome:
     """One value for each column of the outcomes table; timestamps as aware datetimes."""
     curve: Sequence[Row]
     layers: Sequence[Row]
+    noise: Sequence[Row] = ()
 
     @property
     def trial_id(self) -> str:
@@ -41,6 +42,7 @@ class Outcome:
             "outcomes": [self.row],
             "curves": [{**named, **row} for row in self.curve],
             "layers": [{**named, **row} for row in self.layers],
+            "noise": [{**named, **row} for row in self.noise],
         }
 
 
@@ -51,6 +53,7 @@ class _Content:
     row: dict[str, Any]
     curve: list[dict[str, Any]]
     layers: list[dict[str, Any]]
+    noise: list[dict[str, Any]] = field(default_factory=list)
 
 
 def publish_outcome(run: RunDir, outcome: Outcome) -> bool:
@@ -67,6 +70,8 @@ def publish_outcome(run: RunDir, outcome: Outcome) -> bool:
         assert isinstance(moment, datetime)
         row[name] = moment.timestamp()
     content = {"row": row, "curve": list(outcome.curve), "layers": list(outcome.layers)}
+    if outcome.noise:
+        content["noise"] = list(outcome.noise)
     path = run.outcome(outcome.trial_id)
     first = publish.publish_new(path, publish.to_json_bytes(content), written="outcome-written")
     failpoint("outcome-published")
@@ -87,7 +92,7 @@ def read_loose(path: Path) -> Outcome | None:
         row = content.row
         for name in _TIMESTAMPS:
             row[name] = datetime.fromtimestamp(row[name], tz=UTC)
-        outcome = Outcome(row=row, curve=content.curve, layers=content.layers)
+        outcome = Outcome(row=row, curve=content.curve, layers=content.layers, noise=content.noise)
         _check(outcome)
     except (LookupError, TypeError, ValueError, OverflowError, OSError) as error:
         raise DamagedFile(path, f"{type(error).__name__}: {error}") from error

@@ -147,6 +147,18 @@ LAYERS: tuple[Column, ...] = (
 )
 """One row per trial, evaluation point and parameter tensor; not finite is null."""
 
+NOISE: tuple[Column, ...] = (
+    _c("trial_id", "string", "", "the trial"),
+    _c("step", "int64", "steps", "optimizer steps done; the weights stand still there"),
+    _c("measurement", "int64", "", "number at this step, from 0; each draws samples of its own"),
+    _c("micro_batch", "int64", "samples", "b, size of each micro-batch"),
+    _c("micro_batches", "int64", "", "K, their number; together K·b samples"),
+    _opt("micro_square", "float64", "", "mean of ‖g‖² over the micro-batches"),
+    _opt("mean_square", "float64", "", "‖mean of g‖²"),
+)
+"""One row per trial and measurement, where the sweep asks for the noise scale; not finite is null.
+"""
+
 # Columns that tell how a trial was run, not what it computed: two runs of one trial agree in all
 # others.
 EXECUTION_COLUMNS = frozenset(

@@ -1,6 +1,6 @@
 """Sealing: loose outcomes become Parquet parts of up to 256 trials, and their small files go.
 
-Order makes it crash-proof: curves and layers first, outcomes last, then the small files. Whatever
+Order makes it crash-proof: what was measured first, outcomes last, then the small files. Whatever
 dies in between leaves a trial loose, or loose and sealed; readers drop the double, and the next
 sealing removes the left-overs. Sealers take turns, which spares most doubles; readers drop the
 rest.
@@ -36,7 +36,7 @@ SEAL_EVERY = 32
 that a run's first trials cost what its later ones do."""
 PART_TRIALS = 256
 """Of a full part; sealing all merges smaller ones."""
-ORDER: tuple[TableName, ...] = ("layers", "curves", "outcomes")
+ORDER: tuple[TableName, ...] = ("noise", "layers", "curves", "outcomes")
 """In which a part's tables are written; they are removed in the reverse."""
 
 
@@ -169,7 +169,7 @@ def _merge_small_parts(run: RunDir) -> None:
     room = 0
     for name in _parts(run):
         count = len(sealed_ids(run.parts("outcomes") / name) or ())
-        broken = any(is_broken(run.parts(table) / name) for table in ("curves", "layers"))
+        broken = any(is_broken(run.parts(table) / name) for table in ORDER[:-1])
         if not 0 < count < PART_TRIALS or broken:
             continue  # `resume` sets broken ones aside
         if count > room:

@@ -20,6 +20,8 @@ from lars_sweep.rundir.records import warn_of_damage
 
 logger = logging.getLogger(__name__)
 
+ORDERED_BY = ("trial_id", "step", "layer", "measurement")
+
 
 def load_table(run: RunDir, table: TableName, columns: Sequence[str] | None = None) -> pa.Table:
     """All rows of finished trials, sorted by trial (and step), each trial once.
@@ -29,7 +31,7 @@ def load_table(run: RunDir, table: TableName, columns: Sequence[str] | None = No
 
     Args:
         run: the run directory.
-        table: outcomes, curves or layers.
+        table: outcomes, curves, layers or noise.
         columns: only these (``trial_id`` is always there); None: all.
 
     Raises:
@@ -45,7 +47,7 @@ def load_table(run: RunDir, table: TableName, columns: Sequence[str] | None = No
     loose_rows = to_table(table, _rows(table, fresh)).select(wanted.names)
     pieces = [loose_rows] if sealed is None else [sealed.select(wanted.names), loose_rows]
     result = pa.concat_tables(pieces).combine_chunks()
-    keys = [(key, "ascending") for key in ("trial_id", "step", "layer") if key in wanted.names]
+    keys = [(key, "ascending") for key in ORDERED_BY if key in wanted.names]
     return result.sort_by(keys).replace_schema_metadata(wanted.metadata)
 
 
@@ -155,7 +157,7 @@ def concat_unique(parts: Sequence[pa.Table]) -> pa.Table | None:
 
 
 def to_tables(outcomes: Sequence[Outcome]) -> dict[TableName, pa.Table]:
-    """The three tables of these outcomes."""
+    """The tables of these outcomes."""
     return {name: to_table(name, _rows(name, outcomes)) for name in COLUMNS}
 
 

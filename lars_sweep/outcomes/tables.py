@@ -9,13 +9,22 @@ from typing import Literal
 
 import pyarrow as pa
 
-from lars_sweep.outcomes.schema import CURVES, LAYERS, OUTCOMES, SCHEMA_VERSION, Column, DType
+from lars_sweep.outcomes.schema import (
+    CURVES,
+    LAYERS,
+    NOISE,
+    OUTCOMES,
+    SCHEMA_VERSION,
+    Column,
+    DType,
+)
 
-TableName = Literal["outcomes", "curves", "layers"]
+TableName = Literal["outcomes", "curves", "layers", "noise"]
 COLUMNS: Mapping[TableName, tuple[Column, ...]] = {
     "outcomes": OUTCOMES,
     "curves": CURVES,
     "layers": LAYERS,
+    "noise": NOISE,
 }
 _TYPES: Mapping[DType, pa.DataType] = {
     "string": pa.string(),

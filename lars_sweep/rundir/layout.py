@@ -6,7 +6,7 @@ points/              asked points of adaptive strategies, one file a point
 claims/              TRIAL.ATTEMPT: taken by a worker;  TRIAL.ATTEMPT.released: given back
 attempts/            TRIAL.ATTEMPT.jsonl: evaluations as they are measured
 outcomes/            TRIAL.json: finished trials that are not sealed yet
-parts/TABLE/         sealed outcomes, curves and layers, Parquet
+parts/TABLE/         sealed outcomes and what was measured in them, Parquet
 checkpoints/TRIAL/   one directory per attempt
 workers/             one heartbeat file per worker
 launches/            what was submitted when
@@ -43,6 +43,7 @@ DIRECTORIES = (
     "parts/outcomes",
     "parts/curves",
     "parts/layers",
+    "parts/noise",
     "checkpoints",
     "workers",
     "launches",

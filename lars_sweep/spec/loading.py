@@ -20,6 +20,7 @@ from lars_sweep.spec.sweep import (
     DataSection,
     Header,
     ModelSection,
+    NoiseScaleSection,
     Origin,
     ProtocolSection,
     Section,
@@ -36,6 +37,7 @@ SECTIONS: Mapping[str, type[Section]] = {
     "seeds": SeedsSection,
     "budget": BudgetSection,
     "protocol": ProtocolSection,
+    "noise_scale": NoiseScaleSection,
 }
 AXIS_SECTIONS = ("training", "space")
 

@@ -20,11 +20,14 @@ from pydantic import (
 from lars_sweep.spec.axes import Axis
 from lars_sweep.spec.checks import AxisChecks, field_at
 from lars_sweep.spec.fields import DATASETS, FIELDS, is_dataset, place
+from lars_sweep.spec.noise import NoisePlan
 from lars_sweep.spec.trial import Protocol, canonical
 from lars_sweep.tomlfile import Path, TomlFile
 
 IMAGENET_VAL_SHARE = 50_000 / 1_281_167
 DEFAULT_STRATA = ("model", "optimizer", "global_batch", "epochs")
+FEWEST_MEASUREMENTS = 5
+"""Of the noise scale: fewer give no interval (lars_sweep.fit.noise_scale)."""
 ADAPTIVE = ("tpe", "gp")
 """Strategies whose points an Optuna sampler draws as results come."""
 
@@ -201,6 +204,20 @@ class ProtocolSection(Section):
         return self
 
 
+class NoiseScaleSection(Section):
+    """With this table, empty or not, the gradient noise scale is measured; no field of a trial."""
+
+    evaluations: Annotated[int, Field(ge=1)] = 4
+    """Evaluation points of each trial at which it is measured, evenly spaced, the last one too."""
+    measurements: Annotated[int, Field(ge=FEWEST_MEASUREMENTS)] = 20
+    """At each of these points; every one costs the images of a step."""
+
+    @property
+    def plan(self) -> NoisePlan:
+        """As a trainer takes it."""
+        return NoisePlan(measurements=self.measurements, evaluations=self.evaluations)
+
+
 class Origin(Section):
     """Where a sweep was read from; no part of its content."""
 
@@ -222,6 +239,7 @@ class SweepSpec(Header):
     seeds: SeedsSection = SeedsSection()
     budget: BudgetSection = BudgetSection()
     protocol: ProtocolSection = ProtocolSection()
+    noise_scale: NoiseScaleSection | None = None
     origin: Origin = Origin()
 
     @model_validator(mode="after")
@@ -276,6 +294,8 @@ class SweepSpec(Header):
         content["seeds"] = [self.seeds.paired, *self.seeds.values]
         content["strategy"]["strata"] = sorted(self.strategy.strata)
         content["protocol"]["val_share"] = self.val_share
+        if self.noise_scale is None:  # as before there was such a table
+            del content["noise_scale"]
         text = json.dumps(canonical(content), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -88,6 +88,8 @@ class NoiseNorms:
     """One measurement of gradient noise at weights that stand still (PROTOCOL.md 19)."""
 
     step: int
+    measurement: int
+    """Its number at this step, from 0; each sees samples of its own."""
     micro_batch: int
     """Samples b of each micro-batch."""
     micro_batches: int

@@ -21,6 +21,8 @@ class StratumCost:
     steps: int
     images: int
     """Training images, steps·B summed over trials."""
+    noise_images: int = 0
+    """Images for the noise scale on top of them, where the sweep has it measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,10 @@ class Cost:
     def images(self) -> int:
         return sum(line.images for line in self.strata)
 
+    @property
+    def noise_images(self) -> int:
+        return sum(line.noise_images for line in self.strata)
+
 
 def example_trials(plan: Plan) -> dict[str, list[TrialSpec]]:
     """Resolved trials by stratum: all of a planned strategy, of an adaptive one a single point.
@@ -72,6 +78,7 @@ def plan_cost(plan: Plan, trials: dict[str, list[TrialSpec]]) -> Cost:
         trials: from `example_trials`.
     """
     strata = []
+    noise = None if plan.spec.noise_scale is None else plan.spec.noise_scale.plan
     for name, examples in trials.items():
         times = plan.points_per_stratum if plan.is_adaptive else 1
         steps = [trial.steps for trial in examples]
@@ -83,8 +90,9 @@ def plan_cost(plan: Plan, trials: dict[str, list[TrialSpec]]) -> Cost:
                 steps_per_trial=(min(steps), max(steps)),
                 steps=times * sum(steps),
                 images=times * sum(trial.steps * trial.global_batch for trial in examples),
+                noise_images=times * sum(noise.images(t) for t in examples) if noise else 0,
             )
         )
     rate = plan.spec.budget.images_per_s
-    images = sum(line.images for line in strata)
+    images = sum(line.images + line.noise_images for line in strata)
     return Cost(strata=strata, device_hours=images / rate / 3600 if rate else None)

@@ -76,8 +76,8 @@ class Evaluator:
         """
         model.eval()
         device = self._numerics.device
-        loss_sum, top1, top5, count, failed = (
-            torch.zeros((), dtype=torch.float64, device=device) for _ in range(5)
+        loss_sum, top1, top5, count = (
+            torch.zeros((), dtype=torch.float64, device=device) for _ in range(4)
         )
         # Largest logits and largest negated ones; a rank without samples leaves them at -inf.
         extremes = torch.full((2 * self._classes,), -torch.inf, dtype=torch.float64, device=device)
@@ -92,10 +92,9 @@ class Evaluator:
                 ends = torch.cat([logits.amax(0), (-logits).amax(0)]).double()
                 extremes = torch.maximum(extremes, ends)
         model.train()
-        failed += self._failure is not None
+        failed = self._failed()
         sum_together([loss_sum, top1, top5, count, failed], self._world)
-        if failed > 0:
-            raise self._failure or TrainError("another rank failed in an evaluation; see its log")
+        self._raise_if(failed)
         assert count == len(samples.indices), "a sample was evaluated twice or not at all"
         return Score(
             loss=float(loss_sum / count),
@@ -106,23 +105,39 @@ class Evaluator:
 
     @torch.no_grad()
     def calibrate(self, model: nn.Module, samples: SampleSet, bn_batch: int) -> None:
-        """Recompute BatchNorm statistics over the set, until the next training step."""
+        """Recompute BatchNorm statistics over the set, until the next training step.
+
+        Raises:
+            TrainError: another rank failed. What failed on this rank is raised as it was.
+        """
         groups = max(1, _CHUNK // bn_batch)
         with calibrating(model, bn_batch) as moments:
             with self._taking_part():
                 for images, _ in samples.chunks(self._world, groups * bn_batch):
                     self._logits(model, images)
-            sum_together(moments, self._world)
+            failed = self._failed()
+            sum_together([*moments, failed], self._world)
+        self._raise_if(failed)
 
     @contextmanager
     def _taking_part(self) -> Iterator[None]:
-        """Keep a failure until `score` has summed: the other ranks wait there."""
+        """Keep a failure until the ranks have summed: the others wait there."""
         try:
             yield
         except Exception as failure:
             if self._world.size == 1:
                 raise
             self._failure = failure
+
+    def _failed(self) -> Tensor:
+        """1 if something failed on this rank, else 0; to be summed."""
+        return torch.tensor(
+            float(self._failure is not None), dtype=torch.float64, device=self._numerics.device
+        )
+
+    def _raise_if(self, failed: Tensor) -> None:
+        if failed > 0:
+            raise self._failure or TrainError("another rank failed in an evaluation; see its log")
 
     def _logits(self, model: nn.Module, images: Tensor) -> Tensor:
         with self._numerics.autocast():

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lars_sweep.data import random_key, splitmix64
 from lars_sweep.errors import TrainError
+from lars_sweep.spec.noise import micro_batches
 from lars_sweep.spec.trainer import NoiseNorms
 from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.train.augment import Preparation
@@ -81,7 +82,8 @@ class NoiseMeter:
 
     A micro-batch is an atom, and as many make a measurement as make a step (at least two). Samples
     are drawn with replacement, so that micro-batches are independent however small the data set.
-    Every call sees the same samples: their luck does not enter the trend over a trial.
+    A measurement sees the same samples at every step: their luck does not enter the trend over a
+    trial.
     """
 
     def __init__(
@@ -96,25 +98,20 @@ class NoiseMeter:
         self._trial, self._model, self._parts = trial, model, parts
         self._preparation, self._numerics, self._world = preparation, numerics, world
         self._parameters = [p for p in model.parameters() if p.requires_grad]
-        self._count = max(2, trial.global_batch // trial.bn_batch)
+        self._count = micro_batches(trial)
 
-    def measure(self, step: int, measurements: int) -> list[NoiseNorms]:
+    def measure(self, step: int, number: int) -> NoiseNorms:
         """Norms at the weights as they are, after ``step`` steps; all ranks call it together."""
-        rows = []
         with deterministic(self._model):
-            for number in range(measurements):
-                losses = self._losses(number)
-                micro, mean = gradient_squares(losses, self._parameters, self._world)
-                rows.append(
-                    NoiseNorms(
-                        step=step,
-                        micro_batch=self._trial.bn_batch,
-                        micro_batches=self._count,
-                        micro_square=micro,
-                        mean_square=mean,
-                    )
-                )
-        return rows
+            micro, mean = gradient_squares(self._losses(number), self._parameters, self._world)
+        return NoiseNorms(
+            step=step,
+            measurement=number,
+            micro_batch=self._trial.bn_batch,
+            micro_batches=self._count,
+            micro_square=micro,
+            mean_square=mean,
+        )
 
     def _losses(self, measurement: int) -> Iterator[Tensor]:
         trial, size = self._trial, self._trial.bn_batch

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lars_sweep.errors import TrainError
+from lars_sweep.spec.noise import NoisePlan
 from lars_sweep.spec.trainer import Control, Evaluation, LayerNorms, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec, in_last5, in_tail
 from lars_sweep.train.augment import Preparation
@@ -49,8 +50,7 @@ class RunOptions:
     """Largest micro-batch, in samples; halved for good when the device runs out of memory."""
     compiled: bool
     """Whether training goes through ``torch.compile``."""
-    noise_measurements: int
-    """At every evaluation point; 0: none."""
+    noise: NoisePlan | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,7 @@ class TrialRun:
         self._evaluator = Evaluator(self._numerics, preparation, world, self._classes)
         parts = self._parts
         self._noise = NoiseMeter(trial, self._model, parts, preparation, self._numerics, world)
+        self._noise_due = frozenset(options.noise.steps(trial) if options.noise else ())
         self._batches = Batches(trial, parts.source, parts.training, preparation, world)
         self._weight_gradient = 0.0
         self._chance = 100 / self._classes
@@ -133,6 +134,8 @@ class TrialRun:
         """
         self._restore()
         progress, trial = self._progress, self._trial
+        if self._noise_left() and self._stops(signal := self._measure_noise(resumed=True)):
+            return self._stopped(signal)
         self._throughput.resume(progress.step, self._batches.wait_s)
         due = frozenset(trial.evaluation_steps)
         while progress.step < trial.steps:
@@ -148,8 +151,10 @@ class TrialRun:
                     return self._result("diverged", cause)
                 said = self._agreed(partial(self._control.at_evaluation, evaluation))
                 signal = max(signal, said)
+                if not self._stops(signal):
+                    signal = max(signal, self._measure_noise())
                 self._throughput.resume(progress.step, self._batches.wait_s)
-            if signal != Signal.GO_ON and progress.step < trial.steps:
+            if self._stops(signal) and (progress.step < trial.steps or self._noise_left()):
                 return self._stopped(signal)
             self._save_at_interval()
         accuracy = progress.evaluations[-1].train_accuracy
@@ -232,11 +237,14 @@ class TrialRun:
             )
         return agreed
 
+    def _calibrate(self) -> None:
+        self._evaluator.calibrate(self._model, self._parts.calibration, self._trial.bn_batch)
+
     def _evaluate(self, layers: list[LayerNorms]) -> tuple[Evaluation, Cause | None]:
         trial, progress, parts = self._trial, self._progress, self._parts
         pace = self._throughput.pace(progress.step, self._batches.wait_s, trial.global_batch)
         if trial.bn_eval == "recompute":
-            self._evaluator.calibrate(self._model, parts.calibration, trial.bn_batch)
+            self._calibrate()
         train = self._evaluator.score(self._model, parts.train_subset)
         val = None if parts.val is None else self._evaluator.score(self._model, parts.val)
         reporting = (
@@ -265,7 +273,6 @@ class TrialRun:
         )
         progress.evaluations.append(evaluation)
         progress.layers.extend(layers)
-        progress.noise.extend(self._noise.measure(progress.step, self._options.noise_measurements))
         cause = progress.watch.cause(
             step=progress.step,
             train_loss=train.loss,
@@ -273,6 +280,35 @@ class TrialRun:
             gradient=self._weight_gradient,
         )
         return evaluation, cause
+
+    def _noise_left(self) -> range:
+        """Numbers of the measurements that are due at these weights and not made yet."""
+        progress, plan = self._progress, self._options.noise
+        if plan is None or progress.step not in self._noise_due:
+            return range(0)
+        return range(sum(row.step == progress.step for row in progress.noise), plan.measurements)
+
+    def _measure_noise(self, *, resumed: bool = False) -> Signal:
+        """Make those measurements; what asks to stop ends them in between, as between steps."""
+        progress = self._progress
+        if resumed and self._trial.bn_eval == "recompute":
+            # What the evaluation before the interruption had computed is in no checkpoint.
+            self._calibrate()
+        for number in self._noise_left():
+            signal = self._agreed(lambda: self._control.at_step(progress.step))
+            if self._stops(signal):
+                return signal
+            began = time.perf_counter()
+            progress.noise.append(self._noise.measure(progress.step, number))
+            self._began += time.perf_counter() - began  # neither training nor evaluation
+            self._save_at_interval()
+        return Signal.GO_ON
+
+    def _stops(self, signal: Signal) -> bool:
+        """Whether this ends the attempt; a trial that has made its last step is pruned no more."""
+        if signal == Signal.PRUNE:
+            return self._progress.step < self._trial.steps
+        return signal != Signal.GO_ON
 
     def _stopped(self, signal: Signal) -> TrialResult:
         if signal == Signal.PRUNE:

@@ -14,6 +14,7 @@ import torch
 
 from lars_sweep.errors import LarsSweepError, TrainError
 from lars_sweep.spec.micro_batch import first_micro_batch
+from lars_sweep.spec.noise import NoisePlan
 from lars_sweep.spec.trainer import Control, Hardware, Signal, TrialResult
 from lars_sweep.spec.trial import TrialSpec, trial_from_json, trial_to_json
 from lars_sweep.train.fitting import FittingSamples
@@ -46,8 +47,7 @@ class TorchTrainer:
         checkpoint_every_s: seconds between checkpoints.
         compiled: train through ``torch.compile``: slower to start, often faster then. Rounds
             otherwise, so it is part of the machine's shape. Needs a C++ compiler.
-        noise_measurements: of the gradient noise at every evaluation point (PROTOCOL.md 19), each
-            as dear as a step; 0: none.
+        noise: where the gradient noise is measured (PROTOCOL.md 19); None: nowhere.
         dtype: of weights and images; float64 is for verification and slow.
 
     Raises:
@@ -64,7 +64,7 @@ class TorchTrainer:
         micro_batch: int | None = None,
         checkpoint_every_s: float = 30.0,
         compiled: bool = False,
-        noise_measurements: int = 0,
+        noise: NoisePlan | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         if compiled and not _has_compiler():
@@ -83,7 +83,7 @@ class TorchTrainer:
         self._micro_batch = micro_batch
         self._checkpoint_every_s = checkpoint_every_s
         self._compiled = compiled
-        self._noise_measurements = noise_measurements
+        self._noise = noise
         self._dtype = dtype
 
     @property
@@ -180,7 +180,7 @@ class TorchTrainer:
             checkpoint_every_s=self._checkpoint_every_s,
             most_samples=self._fitting.most(trial, image_size, samples),
             compiled=self._compiled,
-            noise_measurements=self._noise_measurements,
+            noise=self._noise,
         )
 
 

@@ -82,7 +82,8 @@ class TrialControl:
             self.stop_reason = signal.name.lower()
             return signal
         now = time.monotonic()
-        measures = steps_done in self._evaluations
+        # Asked again at the same step, between measurements there, it is cheap as anywhere else.
+        measures = steps_done in self._evaluations and steps_done != self.worker.steps_done
         if now - self._last_beat < BEAT_S and not measures:
             return Signal.GO_ON
         self._last_beat = now
@@ -104,10 +105,10 @@ class TrialControl:
 
     def _beat(self, steps_done: int, now: float, *, measures: bool) -> None:
         rate = self.worker.images_per_s
-        if self._last_steps is not None:
+        if self._last_steps is not None and steps_done > self._last_steps[1]:
             then, steps_then = self._last_steps
             rate = (steps_done - steps_then) * self._trial.global_batch / (now - then)
-            self._patience.note((now - then) / max(1, steps_done - steps_then))
+            self._patience.note((now - then) / (steps_done - steps_then))
         self._last_steps = (now, steps_done)
         self.worker = workers.beat(
             self._run.workers,

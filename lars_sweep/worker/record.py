@@ -82,6 +82,7 @@ def make_outcome(
         row=row,
         curve=[finite(asdict(evaluation)) for evaluation in result.evaluations],
         layers=[finite(asdict(norms)) for norms in result.layers],
+        noise=[finite(asdict(norms)) for norms in result.noise],
     )
 
 

@@ -339,7 +339,8 @@ def work(order: WorkOrder, *, job_id: str, place: Place | None = None) -> str:
     if order.stage is not None and (source := original(order.data_dir, name)) is not None:
         data = staged(source, order.stage, name, plan.facts.content_id)
         order = replace(order, data_dir=data)
-    trainer = make_trainer(run.trainer, order)
+    wanted = plan.spec.noise_scale
+    trainer = make_trainer(run.trainer, order, None if wanted is None else wanted.plan)
     ending.listen()
     if order.executor == "slurm":
         Watchdog(run, f"{job_id}-{place.tag}", place.restarts).start()

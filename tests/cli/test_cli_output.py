@@ -75,7 +75,7 @@ def test_plan_as_json(cli: Here, tmp_path: Path) -> None:
     content = json.loads(cli("plan", write_sweep(tmp_path), "--json").out)
     assert content["strata"][1] == {
         "stratum": "small_alexnet_bn-sgd-B128-E2", "points": 3, "trials": 6,
-        "steps_per_trial": [20, 20], "steps": 120, "images": 15360,
+        "steps_per_trial": [20, 20], "steps": 120, "images": 15360, "noise_images": 0,
     }  # fmt: skip
     totals = {name: content[name] for name in ("points", "trials", "steps", "images")}
     assert totals == {"points": 6, "trials": 12, "steps": 360, "images": 30720}
@@ -87,6 +87,17 @@ def test_plan_as_json(cli: Here, tmp_path: Path) -> None:
 def test_plan_with_a_budget_prints_device_hours(cli: Here, tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path, GRID + "[budget]\nimages_per_s = 10\n")
     assert cli("plan", sweep).out.endswith("device-hours: 0.85 at the budget's images_per_s\n")
+
+
+def test_plan_counts_the_noise_scale(cli: Here, tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path, GRID + "[noise_scale]\n[budget]\nimages_per_s = 10\n")
+    assert cli("plan", sweep).out.splitlines()[-2:] == [
+        "noise scale: 92,160 images more, 300 % of those trained on",
+        "device-hours: 3.41 at the budget's images_per_s",
+    ]
+    content = json.loads(cli("plan", sweep, "--json").out)
+    assert content["noise_images"] == 12 * 4 * 20 * 96
+    assert content["strata"][0]["noise_images"] == 6 * 4 * 20 * 64
 
 
 def test_plan_writes_nothing(cli: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

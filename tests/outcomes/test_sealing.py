@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from lars_sweep.outcomes.tables import COLUMNS, TableName, arrow_schema
 from lars_sweep.rundir import attempts, claims, publish
 from lars_sweep.rundir.layout import RunDir
 
-TABLES: tuple[TableName, ...] = ("outcomes", "curves", "layers")
+TABLES: tuple[TableName, ...] = ("outcomes", "curves", "layers", "noise")
 
 
 class Killed(BaseException):
@@ -93,6 +94,29 @@ def test_rows_are_sorted_by_trial_and_step(run: RunDir) -> None:
     assert keys == sorted(keys)
 
 
+def test_noise_is_kept_as_it_was_measured(run: RunDir) -> None:
+    (first, *_) = publish_all(run)
+    seal_all(run)
+    rows = [r for r in load_table(run, "noise").to_pylist() if r["trial_id"] == first.trial_id]
+    assert [(r["measurement"], r["micro_square"], r["mean_square"]) for r in rows] == [
+        (number, 3.0 + number / 10, 2.0) for number in range(5)
+    ]
+
+
+def test_a_run_from_before_the_noise_scale_is_read_and_sealed(run: RunDir) -> None:
+    """Its outcomes have no such key, its directory no such folder."""
+    run.parts("noise").rmdir()
+    for outcome in outcomes_of(run):
+        publish_outcome(run, dataclasses.replace(outcome, noise=()))
+        assert "noise" not in json.loads(run.outcome(outcome.trial_id).read_text())
+    before = tables(run)
+    assert (before["noise"].num_rows, before["outcomes"].num_rows) == (0, 12)
+    seal(run, loose_ids(run)[:5])
+    seal_all(run)
+    assert tables(run) == before
+    assert not run.parts("noise").exists()
+
+
 def test_only_the_columns_asked_for_are_read(run: RunDir) -> None:
     publish_all(run)
     seal(run, loose_ids(run)[:3])
@@ -146,7 +170,7 @@ def test_sealing_removes_the_small_files(run: RunDir) -> None:
     publish_all(run)
     seal_all(run)
     left = [name for name in files_in(run) if name != "plan.json"]
-    assert len(left) == 3
+    assert len(left) == len(TABLES)
     assert {name.rpartition("/")[0] for name in left} == {f"parts/{table}" for table in TABLES}
     assert not any((run.path / "checkpoints").iterdir())
 
@@ -160,7 +184,7 @@ def test_sealing_what_is_not_loose_does_nothing(run: RunDir) -> None:
     assert files_in(run) == before
 
 
-@pytest.mark.parametrize("hit", [1, 2, 3])
+@pytest.mark.parametrize("hit", [1, 2, 3, 4])
 @pytest.mark.parametrize("point", ["part-written", "part-published"])
 def test_a_crash_while_sealing_loses_and_doubles_nothing(
     run: RunDir, monkeypatch: pytest.MonkeyPatch, point: str, hit: int
@@ -212,7 +236,7 @@ def test_a_crash_while_small_files_go_loses_and_doubles_nothing(
     monkeypatch.undo()
     seal_all(run)
     assert tables(run) == before
-    assert len(files_in(run)) == 4
+    assert len(files_in(run)) == 1 + len(TABLES)
 
 
 def test_two_sealers_of_the_same_outcomes_make_no_doubles(run: RunDir) -> None:
@@ -249,7 +273,7 @@ def test_small_parts_are_merged_and_full_ones_left(
     assert PART_TRIALS == 256
 
 
-@pytest.mark.parametrize("kept", ["outcomes", "curves", "layers"])
+@pytest.mark.parametrize("kept", TABLES)
 def test_a_crash_while_merging_loses_and_doubles_nothing(
     run: RunDir, monkeypatch: pytest.MonkeyPatch, kept: str
 ) -> None:

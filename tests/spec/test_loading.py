@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lars_sweep.errors import SpecError
+from lars_sweep.fit.noise_scale import MINIMUM_BLOCKS
 from lars_sweep.spec.loading import load_sweep
-from lars_sweep.spec.sweep import SweepSpec
+from lars_sweep.spec.sweep import FEWEST_MEASUREMENTS, SweepSpec
 
 GOOD = """\
 name = "good"
@@ -402,6 +403,21 @@ def test_spec_hash_is_of_the_content(tmp_path: Path) -> None:
         "space.momentum=0.8",
     ):
         assert load(tmp_path, GOOD, other).spec_hash != spec.spec_hash
+
+
+def test_the_noise_scale_is_measured_where_the_file_says_so(tmp_path: Path) -> None:
+    off = load(tmp_path, GOOD)
+    assert off.noise_scale is None
+    on = load(tmp_path, GOOD + "[noise_scale]\n")
+    assert on.noise_scale is not None
+    assert (on.noise_scale.evaluations, on.noise_scale.measurements) == (4, 20)
+    assert on.spec_hash == load(tmp_path, GOOD, "noise_scale.evaluations=4").spec_hash
+    assert on.spec_hash != off.spec_hash
+    # As before there was such a table: a run directory holds on to its hash.
+    assert off.spec_hash == "9653fb048b7cfaed933166f70df9a31753e2a5846fc8d1a2ed04800497a3b9ed"
+    assert FEWEST_MEASUREMENTS == MINIMUM_BLOCKS
+    (problem,) = problems(tmp_path, GOOD, "noise_scale.measurements=4")
+    assert "noise_scale.measurements: got 4; allowed: greater than or equal to 5" in problem
 
 
 def test_defaults(tmp_path: Path) -> None:

@@ -83,6 +83,26 @@ class ScriptedControl:
 
 
 @dataclass
+class StopsInMeasurement:
+    """Preempts the first noise measurement but some of a trial, after its evaluation."""
+
+    after: int
+    checkpoint_dir: Path | None = None
+    signal: Signal = Signal.PREEMPTED
+    evaluated: bool = False
+
+    def at_step(self, steps_done: int) -> Signal:
+        if not self.evaluated:
+            return Signal.GO_ON
+        self.after -= 1
+        return self.signal if self.after < 0 else Signal.GO_ON
+
+    def at_evaluation(self, evaluation: Evaluation) -> Signal:
+        self.evaluated = True
+        return Signal.GO_ON
+
+
+@dataclass
 class Trace:
     """What a trial computed: the numbers that no machine shape may change."""
 

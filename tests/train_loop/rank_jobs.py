@@ -15,6 +15,7 @@ from unittest.mock import patch
 import torch
 from loop_kit import (
     ScriptedControl,
+    StopsInMeasurement,
     run_interrupted,
     run_traced,
     tiny_trial,
@@ -24,6 +25,7 @@ from planted_faults import FAULTS
 from torch import Tensor
 
 from lars_sweep.errors import DataError, TrainError
+from lars_sweep.spec.noise import NoisePlan
 from lars_sweep.spec.trainer import Signal
 from lars_sweep.train import TorchTrainer
 from lars_sweep.train.batches import Batches, LoadedBatch
@@ -40,7 +42,7 @@ IDLE = tiny_trial(steps=6, global_batch=12)
 """Two atoms: of four ranks two have nothing to do."""
 NOISY = tiny_trial(steps=1, evaluations=1, base_lr=0.1, warmup_steps=0, global_batch=12)
 """Two atoms: on two ranks the gradients of ranks, on one those of micro-batches."""
-MEASUREMENTS: dict[str, Any] = {"noise_measurements": 3}
+MEASUREMENTS: dict[str, Any] = {"noise": NoisePlan(measurements=3)}
 FAILING = {"step": 9, "evaluation": 10}
 """Seeds of trials that fail on the last rank."""
 ACCUMULATION: dict[str, Any] = {"micro_batch": 12}
@@ -92,7 +94,15 @@ def any_shape(directory: Path, faults: Iterable[str]) -> None:
     def noise(trainer: TorchTrainer) -> None:
         save(directory, "noise", trainer.train(NOISY, ScriptedControl()).noise)
 
+    def noise_interrupted(trainer: TorchTrainer) -> None:
+        kept = directory / "noise"
+        kept.mkdir()
+        first = trainer.train(NOISY, StopsInMeasurement(2, kept))
+        assert (first.status, len(first.noise)) == ("interrupted", 2)
+        save(directory, "noise again", trainer.train(NOISY, ScriptedControl(kept)).noise)
+
     together(noise, **options(torch.float32), **MEASUREMENTS)
+    together(noise_interrupted, **options(torch.float32), **MEASUREMENTS)
     together(traced("undisturbed", tiny_trial()), **options(torch.float32))
     together(interrupted, **options(torch.float32))
 

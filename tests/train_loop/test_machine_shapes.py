@@ -94,6 +94,10 @@ def test_noise_norms_of_ranks_are_those_of_micro_batches(world: Path) -> None:
         assert alone.micro_square > alone.mean_square > 0
 
 
+def test_a_noise_measurement_interrupted_on_ranks_goes_on_where_it_stopped(world: Path) -> None:
+    assert load(world, "noise again") == load(world, "noise")
+
+
 @pytest.mark.parametrize("world", [2], indirect=True)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_caught(fault: str, world: Path, tmp_path: Path) -> None:
