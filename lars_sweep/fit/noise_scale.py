@@ -8,6 +8,7 @@ per step: the mean of ratios has no expectation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -47,6 +48,19 @@ def noise_parts(
     signal = (batch * mean_square - micro * micro_square) / (batch - micro)
     noise = (micro_square - mean_square) / (1.0 / micro - 1.0 / batch)
     return NoiseParts(signal=signal, noise=noise)
+
+
+def mean_parts(runs: Sequence[NoiseParts]) -> NoiseParts:
+    """Mean over runs, measurement by measurement; of runs that differ in length the first ones.
+
+    The measurements of the mean are independent, as those of each run are: nothing that differs
+    between runs but stays within them enters their spread.
+    """
+    shortest = min(len(run.signal) for run in runs)
+    return NoiseParts(
+        signal=np.mean([run.signal[:shortest] for run in runs], axis=0),
+        noise=np.mean([run.noise[:shortest] for run in runs], axis=0),
+    )
 
 
 def estimate_noise_scale(parts: NoiseParts) -> Answer:

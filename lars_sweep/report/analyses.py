@@ -73,12 +73,14 @@ def analyse_source(source: Source, options: FitOptions, mapper: Mapper = map) ->
     chosen = pa.array(sorted(chosen_trials(outcomes)), pa.string())
     curves, effective = source.curves, None
     layers = source.layers if source.layers is not None and source.layers.num_rows else None
+    noise = source.noise if source.noise is not None and source.noise.num_rows else None
     if layers is not None:
         effective = effective_lrs(to_rows(_ordered(layers.select(_OF_EFFECTIVE))))
     return analyse(
         outcomes,
         None if curves is None else _of_trials(curves.select(GAP_COLUMNS), chosen),
         None if layers is None else _of_trials(layers, chosen),
+        noise=None if noise is None else _of_trials(noise, chosen),
         options=options,
         effective=effective,
         mapper=mapper,

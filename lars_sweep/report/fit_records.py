@@ -16,6 +16,7 @@ from lars_sweep.fit.analysis import (
     LayersFinding,
     LrFinding,
     LrScalingFinding,
+    NoiseFinding,
     Refused,
     TooLittle,
 )
@@ -247,6 +248,17 @@ def clock_records(finding: CriticalFinding) -> Iterator[Record]:
             "hours_high": at.high,
             "fastest_is_faster_by": up,
             "note": finding.clock_note,
+        }
+
+
+def noise_records(finding: NoiseFinding) -> Iterator[Record]:
+    for at in finding.points:
+        yield {
+            "step": at.step,
+            "runs": at.runs,
+            "measurements": at.measurements,
+            "noise_scale": at.scale,
+            "note": at.scale.reason,
         }
 
 

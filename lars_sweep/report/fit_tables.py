@@ -162,6 +162,12 @@ _TABLES: tuple[tuple[str, str, str, Callable[[Analysis], Iterable[Record]]], ...
         lambda a: _each(a.critical_batch, of.clock_records, missing=False),
     ),
     (
+        "noise-scale",
+        "critical-batch",
+        "Gradient noise scale, samples",
+        lambda a: _each(a.noise_scale, of.noise_records),
+    ),
+    (
         "generalization-gap",
         "gap",
         "Generalization gap against the smallest batch, nats",

@@ -52,6 +52,7 @@ class Source:
     """The sweep file's, None for a file from elsewhere."""
     paired: bool
     """Whether all trials of a seed share their random numbers (the sweep file's)."""
+    noise: pa.Table | None = None
     fixture: str
     """What to print of numbers that were published or simulated; empty for measured ones."""
 
@@ -153,6 +154,7 @@ def _of_run(run: RunDir) -> Source:
         outcomes=load_table(run, "outcomes"),
         curves=load_table(run, "curves", READ_COLUMNS),
         layers=thinned(load_table(run, "layers", LAYER_COLUMNS)),
+        noise=load_table(run, "noise"),
         provenance=question | provenance,
         delta=float(spec["protocol"]["delta"]),
         paired=bool(spec["seeds"]["paired"]),
@@ -247,12 +249,14 @@ def pooled(sources: Sequence[Source], delta: float | None = None) -> Source:
 
     curves = [source.curves for source in sources if source.curves is not None]
     layers = [source.layers for source in sources if source.layers is not None]
+    noise = [source.noise for source in sources if source.noise is not None]
     outcomes = joined([source.outcomes for source in sources])
     return Source(
         label=" + ".join(source.label for source in sources),
         outcomes=_unique(outcomes, Path("all inputs")),
         curves=joined(curves) if curves else None,
         layers=joined(layers) if layers else None,
+        noise=joined(noise) if noise else None,
         provenance={source.label: dict(source.provenance) for source in sources},
         delta=next(iter(deltas), None),
         paired=all(source.paired for source in sources),

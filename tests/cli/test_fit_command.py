@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clikit import Here
-from runkit import finish, make_run
+from runkit import finish, make_run, outcomes_of
+
+from lars_sweep.outcomes.loose import publish_outcome
 
 FEW = """\
 model,optimizer,global_batch,epochs,samples,base_lr,seed,accuracy
@@ -38,6 +40,34 @@ def sweep_csv(directory: Path, status: str = "") -> Path:
                 lr = float(0.01 * batch**0.5 * 2.0**octave)
                 lines.append(f"net,lars,{batch},10,50000,{lr!r},{seed},{ended},{accuracy}")
     return write(directory, "\n".join(lines) + "\n", "sweep.csv")
+
+
+def test_the_noise_scale_stands_beside_the_critical_batch(cli: Here, tmp_path: Path) -> None:
+    """76.8/0.8 = 96 samples, of two seeds that measured the same.
+
+    Both parts hang on one number, so Fieller's limits are the ratio at those of |G|², 0.8 ± 0.196.
+    """
+    run = make_run(tmp_path)
+    for outcome in outcomes_of(run):
+        publish_outcome(run, outcome)
+    done = cli("fit", run.path, "--kind", "critical-batch")
+    assert done.out.endswith(
+        "\n\nGradient noise scale, samples\n"
+        "model             optimizer  global batch  epochs  step  runs  measurements"
+        "  noise scale\n"
+        "small_alexnet_bn  sgd                  64       2    40     2             5"
+        "  96 (64.47 – 148)\n"
+        "small_alexnet_bn  sgd                 128       2    20     2             5"
+        "  96 (64.47 – 148)\n"
+    ), done.out
+    assert "noise" not in cli("fit", run.path, "--kind", "gap").out
+
+
+def test_a_run_without_noise_says_nothing_of_it(cli: Here, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    finish(run)
+    assert "noise" not in cli("fit", run.path).out
+    assert json.loads(cli("fit", run.path, "--json").out)["runs"]["run"]["noise_scale"] == []
 
 
 def test_too_little_data_is_told_plainly(cli: Here, tmp_path: Path) -> None:

@@ -186,6 +186,7 @@ def source(
     outcomes: pa.Table,
     curves: pa.Table | None = None,
     layers: pa.Table | None = None,
+    noise: pa.Table | None = None,
     *,
     label: str = "demo",
     provenance: dict[str, object] | None = None,
@@ -193,8 +194,8 @@ def source(
 ) -> Source:
     """Tables as a report reads them from a run."""
     return Source(
-        label=label, outcomes=outcomes, curves=curves, layers=layers, provenance=provenance or {},
-        delta=0.5, paired=False, fixture=fixture,
+        label=label, outcomes=outcomes, curves=curves, layers=layers, noise=noise,
+        provenance=provenance or {},        delta=0.5, paired=False, fixture=fixture,
     )  # fmt: skip
 
 

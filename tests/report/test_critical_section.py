@@ -17,8 +17,8 @@ from lars_sweep.report.observations import observe
 from lars_sweep.report.sections import Section
 
 
-def section_of(table: pa.Table) -> Section:
-    given = source(table)
+def section_of(table: pa.Table, noise: pa.Table | None = None) -> Section:
+    given = source(table, noise=noise)
     curves = arrow_schema("curves").empty_table()
     return critical_batch_section(
         Evidence(
@@ -85,3 +85,58 @@ def test_batches_none_of_which_reached_the_target_are_no_figure() -> None:
     assert not section.drawings
     (table,) = section.tables
     assert set(table.frame["censored"]) == {True}
+
+
+def noise_section(*excess: float) -> Section:
+    """Two batches of three seeds; micro_square is 2 + excess at each of the measurements."""
+    rows: list[dict[str, object]] = [
+        {
+            "trial_id": f"{batch} {seed}", "model": "net", "optimizer": "lars", "epochs": 10.0,
+            "global_batch": batch, "samples": 50_000, "seed": seed, "accuracy": 80.0 + seed,
+        }
+        for batch in (64, 128)
+        for seed in range(3)
+    ]  # fmt: skip
+    noise: list[dict[str, object]] = [
+        {
+            "trial_id": row["trial_id"], "step": 100, "measurement": number,
+            "micro_batch": row["global_batch"], "micro_batches": 2, "micro_square": 2.0 + more,
+            "mean_square": 2.0,
+        }
+        for row in rows
+        for number, more in enumerate(excess)
+    ]  # fmt: skip
+    return section_of(
+        pa.Table.from_pylist(rows), pa.Table.from_pylist(noise, schema=arrow_schema("noise"))
+    )
+
+
+def test_the_noise_scale_is_a_sentence_and_a_table() -> None:
+    """(s - L)/(1/b - 1/2b) over 2L - s: 2b · 1.2 / 0.8 = 3 b."""
+    section = noise_section(1.0, 1.1, 1.2, 1.3, 1.4)
+    note = section.verdict.notes[-1]
+    assert note.replace("\xa0", " ") == (
+        "The gradient noise scale, near which McCandlish et al. expect the critical batch, lies "
+        "between 192 (95 % interval 129 to 296) at batch 64, step 100 and 384 (95 % interval 258 "
+        "to 592) at batch 128, step 100."
+    )
+    (table,) = section.tables
+    assert table.name == "noise-scale"
+    assert [row[1:5] for row in table.rows] == [("64", "10", "100", "3"), ("128", "10", "100", "3")]
+    assert table.frame["noise_scale"].tolist() == pytest.approx([192, 384])
+
+
+def test_a_noise_scale_without_an_upper_limit_is_called_so() -> None:
+    section = noise_section(1.0, 3.0, 1.5, 2.5, 1.9)
+    note = section.verdict.notes[-1]
+    assert note == (
+        "The gradient noise scale is not bounded by its measurements at 2 checkpoints: the mean "
+        "gradient is not distinguishable from 0 at this batch; more of them at each would help."
+    )
+    assert {row[5] for row in section.tables[0].rows} != {"–"}
+
+
+def test_what_was_not_measured_is_not_told(section: Section) -> None:
+    assert "noise" not in " ".join(section.verdict.notes)
+    assert [table.name for table in section.tables] == ["steps-to-target-points"]
+    assert noise_section().tables == ()

@@ -17,6 +17,7 @@ from lars_sweep.fit.analysis.curves_in_steps import (
 from lars_sweep.fit.analysis.entries import Entry, Key, Missing, Refused, Scalar, TooLittle
 from lars_sweep.fit.analysis.learning_rates import EffectiveLr, LrFinding, effective_lrs
 from lars_sweep.fit.analysis.losses import GapFinding, MatchedGap
+from lars_sweep.fit.analysis.noise import NoiseAt, NoiseFinding
 from lars_sweep.fit.analysis.norms import LayersFinding
 from lars_sweep.fit.analysis.of_group import Mapper
 from lars_sweep.fit.analysis.options import KINDS, FitOptions
@@ -43,6 +44,8 @@ __all__ = [
     "Mapper",
     "MatchedGap",
     "Missing",
+    "NoiseAt",
+    "NoiseFinding",
     "Refused",
     "Scalar",
     "StepsFinding",

@@ -22,6 +22,7 @@ from lars_sweep.fit.analysis.learning_rates import (
     width_ratios,
 )
 from lars_sweep.fit.analysis.losses import GapFinding
+from lars_sweep.fit.analysis.noise import NoiseFinding
 from lars_sweep.fit.analysis.norms import LayersFinding
 from lars_sweep.fit.analysis.of_group import (
     Mapper,
@@ -66,6 +67,8 @@ class Analysis:
     """AICc of each form over several models; empty for one."""
     critical_batch: tuple[Entry[CriticalFinding], ...]
     """Per group."""
+    noise_scale: tuple[Entry[NoiseFinding], ...]
+    """Per group, batch and epochs where it was measured."""
     gap: tuple[Entry[GapFinding], ...]
     """Per group and epochs."""
     layers: tuple[Entry[LayersFinding], ...]
@@ -77,6 +80,7 @@ def analyse(
     curves: Rows | None = None,
     layers: Rows | None = None,
     *,
+    noise: Rows | None = None,
     options: FitOptions | None = None,
     effective: EffectiveLrs | None = None,
     mapper: Mapper = map,
@@ -93,6 +97,7 @@ def analyse(
             are enough.
         layers: layer rows with ``trial_id``, for norms and effective LRs; with ``effective`` those
             of `chosen_trials` are enough.
+        noise: rows of the noise scale's measurements with ``trial_id``, as ``layers``.
         options: what the user states.
         effective: effective LR of every trial; None: from ``layers``.
         mapper: fits parts of the groups, one by one or at the same time.
@@ -106,7 +111,7 @@ def analyse(
     if effective is None:
         effective = effective_lrs(layers)
         layers = layers if layers is not None and len(layers) else None
-    given = [rows_of_group(group, curves, layers, effective, options) for group in groups]
+    given = [rows_of_group(group, curves, layers, noise, effective, options) for group in groups]
     found = dict(zip([group.key for group in groups], group_findings(given, mapper), strict=True))
     every = found.values()
     rates = _all(one.lr_interval for one in every)
@@ -132,6 +137,7 @@ def analyse(
         best_lr=best_lr,
         best_lr_pooled=pooled_scaling(best_lr),
         critical_batch=_all(one.critical_batch for one in every),
+        noise_scale=_all(one.noise_scale for one in every),
         gap=_all(one.gap for one in every),
         layers=_all(one.layers for one in every),
     )

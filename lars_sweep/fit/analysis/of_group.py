@@ -27,6 +27,7 @@ from lars_sweep.fit.analysis.learning_rates import (
     lr_findings,
 )
 from lars_sweep.fit.analysis.losses import GapFinding, gap_findings
+from lars_sweep.fit.analysis.noise import NoiseFinding, noise_findings
 from lars_sweep.fit.analysis.norms import LayersFinding, layers_findings
 from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.analysis.scaling import LrScalingFinding, lr_scalings
@@ -42,6 +43,7 @@ class GroupRows:
     curves: Rows | None
     """Of the runs at the chosen LRs."""
     layers: Rows | None
+    noise: Rows | None
     effective: EffectiveLrs | None
     """Of all its runs."""
     options: FitOptions
@@ -57,6 +59,7 @@ class GroupFindings:
     batch: tuple[Entry[BatchFinding], ...] = ()
     best_lr: tuple[Entry[LrScalingFinding], ...] = ()
     critical_batch: tuple[Entry[CriticalFinding], ...] = ()
+    noise_scale: tuple[Entry[NoiseFinding], ...] = ()
     gap: tuple[Entry[GapFinding], ...] = ()
     layers: tuple[Entry[LayersFinding], ...] = ()
 
@@ -71,6 +74,7 @@ def rows_of_group(
     group: Group,
     curves: Rows | None,
     layers: Rows | None,
+    noise: Rows | None,
     effective: EffectiveLrs | None,
     options: FitOptions,
 ) -> GroupRows:
@@ -85,6 +89,7 @@ def rows_of_group(
         chosen=chosen,
         curves=None if curves is None else _of_trials(curves, trials),
         layers=None if layers is None else _of_trials(layers, trials),
+        noise=None if noise is None else _of_trials(noise, trials),
         effective=effective,
         options=options,
     )
@@ -138,8 +143,10 @@ def _of_the_rest(given: GroupRows) -> GroupFindings:
     found = GroupFindings()
     if wanted & {"epochs", "batch", "critical-batch"}:
         found = _in_steps(group, steps_finding(group, options), options)
+    noise = noise_findings(group, chosen, given.noise) if "critical-batch" in wanted else ()
     return dataclasses.replace(
         found,
+        noise_scale=noise,
         gap=gap_findings(group, chosen, given.curves, options) if "gap" in wanted else (),
         layers=layers_findings(group, chosen, given.layers) if "layers" in wanted else (),
     )

@@ -23,6 +23,7 @@ from lars_sweep.fit.steps import StepsFit
 from lars_sweep.nouns import count
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
 from lars_sweep.report.kinds.critical_batch_figure import draw_clock, draw_steps_to_target
+from lars_sweep.report.kinds.noise_scale import noise_notes, noise_points, noise_tables
 from lars_sweep.report.labels import NBSP, batch_label, lr_label
 from lars_sweep.report.sections import Drawing, Section
 from lars_sweep.report.tables import Table
@@ -72,12 +73,14 @@ def critical_batch_section(evidence: Evidence) -> Section:
                 frame=hours.drop(columns="panel"),
             )
         )
+    measured = noise_points(evidence)
+    verdict = _verdict(found)
     return Section(
         kind="critical-batch",
         title="Critical batch",
-        verdict=_verdict(found),
+        verdict=Verdict(verdict.sentence, (*verdict.notes, *noise_notes(measured))),
         drawings=tuple(drawings),
-        tables=(_table(listed, points),) if listed else (),
+        tables=(*([_table(listed, points)] if listed else ()), *noise_tables(measured)),
     )
 
 
