@@ -157,11 +157,13 @@ def minimise(
         values = objective(candidates)
         chosen = np.argmin(values, axis=-1)
         vertex = np.clip(best + _vertex(len(axes), solution, values) * step, low, high)
-        nearest = np.take_along_axis(candidates, chosen[..., None, None], axis=-2)[..., 0, :]
+        one_each = np.arange(chosen.size), chosen.ravel()
+        nearest = candidates.reshape(-1, *lattice.shape)[one_each].reshape(best.shape)
+        lowest = values.reshape(-1, len(lattice))[one_each].reshape(chosen.shape)
         # Clipped candidates coincide: only a move of the full width is one onto the rim.
         rim = np.any(np.abs(nearest - best) > (half_width - 0.5) * step, axis=-1)
         best = nearest
-        improved = objective(vertex[..., None, :])[..., 0] < np.min(values, axis=-1)
+        improved = objective(vertex[..., None, :])[..., 0] < lowest
         best = np.where(improved[..., None], vertex, best)
         step = np.where(rim[..., None], step, step / half_width)
         if np.all(step < precision * (1.0 + np.abs(best))):
@@ -180,9 +182,10 @@ def _parabola(lattice: FloatArray) -> FloatArray:
 def _vertex(q: int, solution: FloatArray, values: FloatArray) -> FloatArray:
     """Minimum (..., q) of the parabola through lattice values (..., L), in steps."""
     pairs = [(i, j) for i in range(q) for j in range(i, q)]
-    finite = np.where(
-        np.isfinite(values), values, np.max(values, where=np.isfinite(values), initial=0.0)
-    )
+    known = np.isfinite(values)
+    finite = values
+    if not known.all():
+        finite = np.where(known, values, np.max(values, where=known, initial=0.0))
     coefficients = finite @ solution
     hessian = np.zeros((*values.shape[:-1], q, q))
     for (i, j), bend in zip(pairs, np.moveaxis(coefficients[..., 1 + q :], -1, 0), strict=True):

@@ -46,12 +46,17 @@ class Inequalities:
                 found.append((origin, vt[size:].T))
         return found
 
+    @cached_property
+    def terms(self) -> list[tuple[np.ndarray, FloatArray]]:
+        """Per row the indices of the parameters that it holds, and their factors."""
+        return [(at, row[at]) for row in self.rows for at in [np.flatnonzero(row)]]
+
     def holds(self, beta: FloatArray) -> npt.NDArray[np.bool_]:
         """Whether beta (..., p) is feasible, up to rounding."""
         slack = _SLACK * (1.0 + np.abs(self.limits))
         inside: npt.NDArray[np.bool_] = np.ones(beta.shape[:-1], dtype=bool)
-        for row, limit in zip(self.rows, self.limits + slack, strict=True):  # few rows, many betas
-            inside = inside & (beta @ row <= limit)
+        for row, limit in zip(self.terms, self.limits + slack, strict=True):  # few, of many betas
+            inside &= _of_row(row, beta) <= limit
         return inside
 
     def active(self, beta: FloatArray) -> npt.NDArray[np.bool_]:
@@ -63,6 +68,22 @@ class Inequalities:
 def free(p: int) -> Inequalities:
     """No constraint on p parameters."""
     return Inequalities(np.zeros((0, p)), np.zeros(0))
+
+
+def _of_row(row: tuple[np.ndarray, FloatArray], beta: FloatArray) -> FloatArray:
+    """One of `Inequalities.terms` times beta (..., p): (...,)."""
+    at, factors = row
+    if len(at) == 1:  # of most constraints
+        return np.asarray(factors[0] * beta[..., at[0]])
+    return dot(factors, beta[..., at])
+
+
+def dot(one: FloatArray, other: FloatArray) -> FloatArray:
+    """``sum(one * other, axis=-1)`` by columns: several times as fast for the few there are."""
+    total = one[..., 0] * other[..., 0]
+    for i in range(1, one.shape[-1]):
+        total = total + one[..., i] * other[..., i]
+    return np.asarray(total)
 
 
 def solve_spd(gram: FloatArray, right: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
@@ -175,7 +196,7 @@ def rss_on_line(
     a, b, c = np.moveaxis((weights @ squares).reshape(-1, 3, g), 1, 0)
     weighted = weights * y
     u, v = np.moveaxis((weighted @ np.concatenate([first, second], axis=1)).reshape(-1, 2, g), 1, 0)
-    square = np.sum(functional * functional, axis=-1)
+    square = dot(functional, functional)
     reachable = square > _FLOOR
     with np.errstate(over="ignore", invalid="ignore"):
         beta = functional * (value / np.where(reachable, square, 1.0))[..., None]
@@ -216,15 +237,15 @@ def lstsq_on_line(
     Returns:
         beta (..., p) and the residual sum of squares, infinite where the line misses the set.
     """
-    square = np.sum(functional * functional, axis=-1)
+    square = dot(functional, functional)
     reachable = square > _FLOOR
     # A functional that all but vanishes asks for parameters beyond double precision: no solution.
     with np.errstate(over="ignore", invalid="ignore"):
         beta = functional * (value / np.where(reachable, square, 1.0))[..., None]
         if design.shape[-1] == 2:
             direction = np.stack([-functional[..., 1], functional[..., 0]], axis=-1)
-            column = (design @ direction[..., None])[..., 0]
-            residual = y - (design @ beta[..., None])[..., 0]
+            column = dot(design, direction[..., None, :])
+            residual = y - dot(design, beta[..., None, :])
             weighted = weights * column
             norm = np.einsum("...n,...n->...", weighted, column)
             slope = np.einsum("...n,...n->...", weighted, residual)
@@ -232,7 +253,7 @@ def lstsq_on_line(
             z = np.clip(z, *_feasible_segment(feasible, beta, direction))[..., None]
             beta, residual = beta + z * direction, residual - z * column
         else:
-            residual = y - (design @ beta[..., None])[..., 0]
+            residual = y - dot(design, beta[..., None, :])
         rss = np.einsum("...n,...n->...", weights * residual, residual)
         possible = reachable & np.isfinite(rss) & feasible.holds(beta)
     return beta, np.where(possible, rss, np.inf)
@@ -244,10 +265,10 @@ def _feasible_segment(
     """Limits of z for which ``start + z * direction`` is feasible (low may exceed high)."""
     shape = np.broadcast_shapes(start.shape[:-1], direction.shape[:-1])
     low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
-    for row, limit in zip(feasible.rows, feasible.limits, strict=True):  # few, and long arrays
-        slope = direction @ row
+    for row, limit in zip(feasible.terms, feasible.limits, strict=True):  # few, and long arrays
+        slope = _of_row(row, direction)
         with np.errstate(divide="ignore"):
-            end = (limit - start @ row) / slope
+            end = (limit - _of_row(row, start)) / slope
         np.maximum(low, end, out=low, where=slope < 0)
         np.minimum(high, end, out=high, where=slope > 0)
     return low, np.maximum(high, low)
