@@ -157,15 +157,16 @@ def _on_face(
 ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
     """Optimum of a face's plane, its residual sum of squares, and whether it is a solution."""
     origin, basis = face
-    columns = design @ basis
-    rest = y - design @ origin
+    whole = basis.shape[1] == len(origin)  # no constraint met: the origin is 0, the basis the unit
+    columns = design if whole else design @ basis
+    rest = y if whole else y - design @ origin
     weighted = columns * weights[..., None]
     gram = np.swapaxes(weighted, -1, -2) @ columns
     right = (np.swapaxes(weighted, -1, -2) @ rest[..., None])[..., 0]
     z, regular = solve_spd(gram, right)
     residual = rest - (columns @ z[..., None])[..., 0]
     rss = np.sum(weights * residual * residual, axis=-1)
-    beta = origin + z @ basis.T
+    beta = z if whole else origin + z @ basis.T
     good = np.asarray(regular & np.isfinite(rss) & feasible.holds(beta))
     return beta, np.asarray(rss), good
 
