@@ -372,10 +372,12 @@ def _gaps(mean: FloatArray, ok: FloatArray, variance: FloatArray, nu: float) -> 
     rng = np.random.default_rng(0)
     z = np.ascontiguousarray((rng.standard_normal((_DRAWS, n)) * np.sqrt(share)).T)
     scale = np.ones(_DRAWS) if np.isinf(nu) else np.sqrt(rng.chisquare(nu, _DRAWS) / nu)
-    largest = np.zeros((n, _DRAWS))
-    for i in np.flatnonzero(pair.any(axis=0)):  # all pairs at once need (n, n, draws) of memory
-        rivals = pair[:, i]
-        largest[i] = np.max((z[rivals] - z[i]) / se[rivals, i, None], axis=0)
+    largest = np.where(pair.any(axis=0), -np.inf, 0.0)[:, None].repeat(_DRAWS, axis=1)
+    ahead = np.empty(_DRAWS)
+    for i, j in np.argwhere(np.triu(pair)):  # one by one: a pair's draws stay in the fast memory
+        np.divide(np.subtract(z[j], z[i], out=ahead), se[i, j], out=ahead)
+        np.maximum(largest[i], ahead, out=largest[i])
+        np.maximum(largest[j], np.negative(ahead, out=ahead), out=largest[j])
     q = np.quantile(largest / scale, 0.95, axis=1)
     filled = np.where(ok > 0, mean, 0.0)
     behind = filled[:, None] - filled  # [j, i]: how far i lies behind j

@@ -243,8 +243,10 @@ def effective_lrs(layers: Rows | None) -> EffectiveLrs | None:
 def codes(column: Array) -> tuple[list[str], npt.NDArray[np.intp]]:
     """Different values in order of appearance, and each row's index into them (n,)."""
     known: dict[str, int] = {}
-    index = [known.setdefault(value, len(known)) for value in column.tolist()]
-    return list(known), np.array(index, dtype=np.intp)
+    starts = np.flatnonzero(np.append(len(column) > 0, column[1:] != column[:-1]))  # of equal rows
+    index = [known.setdefault(value, len(known)) for value in column[starts].tolist()]
+    sizes = np.diff(starts, append=len(column))
+    return list(known), np.repeat(np.array(index, dtype=np.intp), sizes)
 
 
 def _effective(
