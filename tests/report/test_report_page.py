@@ -194,3 +194,29 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     assert "<b>x" not in page
     assert "&lt;b&gt;x&lt;/b&gt;&amp;" in page
     assert "<dt>&lt;i&gt;</dt><dd>&lt;u&gt;</dd>" in page
+
+
+def printed_pages(page: str, directory: Path) -> int:
+    """Pages of the PDF that Chromium prints."""
+    chromium = shutil.which("chromium")
+    assert chromium, "the report's tests need chromium: apt-get install chromium"
+    (directory / "page.html").write_text(page)
+    subprocess.run(
+        [
+            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer",
+            f"--user-data-dir={directory / 'profile'}",
+            f"--print-to-pdf={directory / 'page.pdf'}", f"file://{directory / 'page.html'}",
+        ],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    return len(re.findall(rb"/Type /Page\b", (directory / "page.pdf").read_bytes()))
+
+
+def test_in_print_a_figure_follows_its_section_s_words(page: str, tmp_path: Path) -> None:
+    """Else a page stays half empty: figures at full width, each whole with its caption."""
+    rules = "max-height: min(225mm, var(--tall) * .62)", "picture, tr { break-inside: avoid; }"
+    assert all(rule in page for rule in rules)
+    whole_figures = page.replace(rules[0], "max-height: 225mm").replace(
+        rules[1], "figure, tr { break-inside: avoid; }"
+    )
+    assert printed_pages(page, tmp_path) < printed_pages(whole_figures, tmp_path)
