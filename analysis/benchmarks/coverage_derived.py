@@ -36,7 +36,13 @@ WIDTHS = 40
 CHUNK = 100
 
 HALVES = {f"B_half, exponent {alpha}": alpha for alpha in (0.8, 0.9, 1.0, 1.1, 1.3)}
-NOISE_SCALES = {f"noise scale {b:g} at batch 512": b for b in (512.0, 4096.0, 20480.0)}
+LONG = (200, 1000, 16)
+"""Measurements, dimensions of the gradient, micro-batches."""
+NOISE_SCALES = {f"noise scale {b:g} at batch 512": (b, *LONG) for b in (512.0, 4096.0, 20480.0)} | {
+    "noise scale 4096 at batch 512, 20 measurements": (4096.0, 20, 1000, 16),
+    "noise scale 512 at batch 512, 20 measurements, 10 dimensions": (512.0, 20, 10, 2),
+    "noise scale 512 at batch 512, 5 measurements, 10 dimensions": (512.0, 5, 10, 2),
+}
 TARGETS = {
     "epochs to target, exponential truth": "exp",
     "epochs to target, power-law truth": "power",
@@ -66,9 +72,12 @@ def critical(alpha: float, repetitions: int, rng: np.random.Generator) -> dict[s
     return _report(covered, widths, "octaves")
 
 
-def gradients(scale: float, repetitions: int, rng: np.random.Generator) -> dict[str, object]:
-    """|G|² = 1, 16 micro-batches of 32, 200 measurements; squared norms drawn from their laws."""
-    dimension, micro, count, steps = 1000, 32, 16, 200
+def gradients(
+    case: tuple[float, int, int, int], repetitions: int, rng: np.random.Generator
+) -> dict[str, object]:
+    """|G|² = 1, micro-batches of 512 samples together; squared norms drawn from their laws."""
+    scale, steps, dimension, count = case
+    micro = 512 // count
     covered, widths = [], []
     for _ in range(repetitions):
         # The mean gradient is signal plus noise; the micro-batches scatter around it.

@@ -14,6 +14,7 @@ from lars_sweep.data import describe_dataset
 from lars_sweep.outcomes.store import load_table
 from lars_sweep.rundir.layout import RunDir, open_run
 from lars_sweep.spec.strata import DataFacts
+from lars_sweep.study.plan import load_plan
 from lars_sweep.worker.order import WorkOrder
 from lars_sweep.worker.trainers import make_trainer
 
@@ -24,13 +25,15 @@ def train(path: Path, failpoint: str, checkpoint_every_s: float) -> None:
     """Be a worker that trains digits, until the failpoint is hit if there is one."""
     os.environ["LARS_SWEEP_FAILPOINT"] = failpoint
     order = WorkOrder(run=path, executor="local", threads=1, checkpoint_every_s=checkpoint_every_s)
-    finish(open_run(path), make_trainer("torch", order))
+    run = open_run(path)
+    wanted = load_plan(run).spec.noise_scale
+    finish(run, make_trainer("torch", order, wanted.plan if wanted else None))
 
 
-def digits_run(directory: Path) -> RunDir:
+def digits_run(directory: Path, *changes: str) -> RunDir:
     info = describe_dataset("digits")
     facts = DataFacts(content_id=info.content_id, train_samples=info.train_samples)
-    return make_run(directory, overrides=TWO_TRIALS, facts=facts)
+    return make_run(directory, overrides=[*TWO_TRIALS, *changes], facts=facts)
 
 
 @pytest.mark.parametrize("checkpoint_every_s", [0.0, 1e9], ids=["checkpoints", "none"])
@@ -48,3 +51,23 @@ def test_killed_in_mid_epoch_and_resumed(tmp_path: Path, checkpoint_every_s: flo
     rows = load_table(killed, "outcomes").to_pylist()
     assert sorted(row["attempts"] for row in rows) == [1, 2]
     assert {row["status"] for row in rows} == {"ok"}
+
+
+@pytest.mark.parametrize("checkpoint_every_s", [0.0, 1e9], ids=["checkpoints", "none"])
+def test_killed_between_noise_measurements_and_resumed(
+    tmp_path: Path, checkpoint_every_s: float
+) -> None:
+    """Ten steps, then five measurements: the third is never made, the next attempt makes it."""
+    noise = ("noise_scale.evaluations=2", "noise_scale.measurements=5")
+    undisturbed, killed = digits_run(tmp_path / "a", *noise), digits_run(tmp_path / "b", *noise)
+    runs = [start(train, undisturbed.path, "", 1e9)]
+    runs.append(start(train, killed.path, "mid-epoch:13", checkpoint_every_s))
+    for process in runs:
+        process.join()
+    assert [process.exitcode for process in runs] == [0, -signal.SIGKILL]
+    again = start(train, killed.path, "", checkpoint_every_s)
+    again.join()
+    assert again.exitcode == 0
+    assert science(killed) == science(undisturbed)
+    rows = load_table(killed, "noise").to_pylist()
+    assert len(rows) == len({(r["trial_id"], r["step"], r["measurement"]) for r in rows}) == 20
