@@ -89,7 +89,8 @@ def gradients(
         scatter = variance * rng.chisquare(dimension * (count - 1), steps) / count
         answer = estimate_noise_scale(noise_parts(mean_square + scatter, mean_square, micro, count))
         covered.append(answer.interval is None or scale in answer.interval)
-        widths.append(np.inf if answer.interval is None else answer.interval.map(np.log2).width)
+        own = answer.interval
+        widths.append(own.map(np.log2).width if own is not None and own.low else np.inf)
     return _report(covered, widths, "octaves")
 
 
