@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -87,8 +89,11 @@ def test_batches_none_of_which_reached_the_target_are_no_figure() -> None:
     assert set(table.frame["censored"]) == {True}
 
 
-def noise_section(*excess: float) -> Section:
-    """Two batches of three seeds; micro_square is 2 + excess at each of the measurements."""
+CLEAR, DROWNED = (1.0, 1.1, 1.2, 1.3, 1.4), (1.0, 3.0, 1.5, 2.5, 1.9)
+
+
+def noise_section(small: Sequence[float], large: Sequence[float]) -> Section:
+    """Two batches of three seeds; micro_square is 2 and these at each of the measurements."""
     rows: list[dict[str, object]] = [
         {
             "trial_id": f"{batch} {seed}", "model": "net", "optimizer": "lars", "epochs": 10.0,
@@ -104,7 +109,7 @@ def noise_section(*excess: float) -> Section:
             "mean_square": 2.0,
         }
         for row in rows
-        for number, more in enumerate(excess)
+        for number, more in enumerate(small if row["global_batch"] == 64 else large)
     ]  # fmt: skip
     return section_of(
         pa.Table.from_pylist(rows), pa.Table.from_pylist(noise, schema=arrow_schema("noise"))
@@ -113,7 +118,7 @@ def noise_section(*excess: float) -> Section:
 
 def test_the_noise_scale_is_a_sentence_and_a_table() -> None:
     """(s - L)/(1/b - 1/2b) over 2L - s: 2b · 1.2 / 0.8 = 3 b."""
-    section = noise_section(1.0, 1.1, 1.2, 1.3, 1.4)
+    section = noise_section(CLEAR, CLEAR)
     note = section.verdict.notes[-1]
     assert note.replace("\xa0", " ") == (
         "The gradient noise scale, near which McCandlish et al. expect the critical batch, lies "
@@ -127,7 +132,7 @@ def test_the_noise_scale_is_a_sentence_and_a_table() -> None:
 
 
 def test_a_noise_scale_without_an_upper_limit_is_called_so() -> None:
-    section = noise_section(1.0, 3.0, 1.5, 2.5, 1.9)
+    section = noise_section(DROWNED, DROWNED)
     note = section.verdict.notes[-1]
     assert note == (
         "The gradient noise scale is not bounded by its measurements at 2 checkpoints: the mean "
@@ -136,7 +141,15 @@ def test_a_noise_scale_without_an_upper_limit_is_called_so() -> None:
     assert {row[5] for row in section.tables[0].rows} != {"–"}
 
 
+def test_where_it_lies_is_said_of_finite_intervals_only() -> None:
+    note = noise_section(CLEAR, DROWNED).verdict.notes[-1]
+    assert note.replace("\xa0", " ").endswith(
+        "is 192 (95 % interval 129 to 296) at batch 64, step 100 where its interval is finite, "
+        "which it is not at 1 of 2 checkpoints."
+    )
+
+
 def test_what_was_not_measured_is_not_told(section: Section) -> None:
     assert "noise" not in " ".join(section.verdict.notes)
     assert [table.name for table in section.tables] == ["steps-to-target-points"]
-    assert noise_section().tables == ()
+    assert noise_section((), ()).tables == ()

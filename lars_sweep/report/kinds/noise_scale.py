@@ -31,7 +31,7 @@ def noise_points(evidence: Evidence) -> Points:
 
 
 def noise_notes(points: Points) -> Iterator[str]:
-    """One sentence: the least and the greatest that has an interval, and how many have none."""
+    """One sentence: the least and the greatest of finite interval, and how many have none."""
     if not points:
         return
     known = [one for one in points if one[3].scale.kind is Kind.BOUNDED]
@@ -48,7 +48,7 @@ def noise_notes(points: Points) -> Iterator[str]:
     text += f"is {least}" if len(known) == 1 else f"lies between {least} and {greatest}"
     if len(known) < len(points):
         left = f"{len(points) - len(known)} of {count(len(points), 'checkpoint')}"
-        text += f"; {left} left without an upper limit"
+        text += f" where its interval is finite, which it is not at {left}"
     yield f"{text}."
 
 
