@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import textwrap
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -355,14 +357,30 @@ def strip_axis(axes: Axes, labels: Sequence[str], room: int) -> None:
 
 
 def to_png(figure: Figure) -> bytes:
-    """PNG bytes without a creation note; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    compression = {"compress_level": 3}  # twice as fast as the usual 6, a tenth larger
-    figure.savefig(
-        buffer, format="png", dpi=PNG_DPI, metadata={"Software": None}, pil_kwargs=compression
-    )
-    return buffer.getvalue()
+    """PNG bytes without alpha and a creation note; the same figure gives the same bytes.
+
+    Lines are not filtered: areas of one colour need no filter, whose search takes half the time.
+    """
+    agg, dpi = FigureCanvasAgg(figure), figure.dpi
+    figure.set_dpi(PNG_DPI)
+    agg.draw()
+    rgba = np.asarray(agg.buffer_rgba())
+    figure.set_dpi(dpi)
+    height, width, _ = rgba.shape
+    lines = np.zeros((height, 1 + 3 * width), np.uint8)  # the first byte names the filter: none
+    lines[:, 1:] = rgba[..., :3].reshape(height, -1)
+    per_metre = round(PNG_DPI / 0.0254)
+    chunks = {
+        b"IHDR": struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0),
+        b"pHYs": struct.pack(">2IB", per_metre, per_metre, 1),
+        b"IDAT": zlib.compress(lines, 3),  # twice as fast as the usual 6, a tenth larger
+        b"IEND": b"",
+    }
+    png = b"\x89PNG\r\n\x1a\n"
+    for name, content in chunks.items():
+        sum_of_it = zlib.crc32(content, zlib.crc32(name))
+        png += struct.pack(">I", len(content)) + name + content + struct.pack(">I", sum_of_it)
+    return png
 
 
 def to_pdf(figure: Figure) -> bytes:

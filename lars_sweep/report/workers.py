@@ -8,6 +8,7 @@ not hang on where it was made.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import subprocess
@@ -41,17 +42,22 @@ class Mapper(Protocol):
 class Workers:
     """A context that starts processes when they are first worth it, and ends them with its block.
 
-    One for each core but the one that this process works on, three at most.
+    One for each core but the one that this process works on, three at most. Within the block no
+    cycles are searched: imports make many objects, and figures are given up where they are drawn.
     """
 
     def __init__(self) -> None:
+        self._collecting = gc.isenabled()
         self._running: list[subprocess.Popen[bytes]] = []
         self._threads: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Workers:
+        gc.disable()
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._collecting:
+            gc.enable()
         if self._threads is not None:
             self._threads.shutdown()
         for worker in self._running:
@@ -95,7 +101,8 @@ class Workers:
 def _start() -> subprocess.Popen[bytes]:
     # One thread each: BLAS threads of several processes would fight for the same cores.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", "from lars_sweep.report.workers import serve; serve()"]
+    program = "import gc; gc.disable(); from lars_sweep.report.workers import serve; serve()"
+    command = [sys.executable, "-c", program]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
 
