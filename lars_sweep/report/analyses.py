@@ -96,11 +96,14 @@ def _of_trials(table: pa.Table, trials: pa.Array) -> Rows:
 
 def _ordered(table: pa.Table) -> pa.Table:
     """Rows by trial, step and layer, as far as the table has these: sums then round alike."""
-    names = [name for name in ("trial_id", "step", "layer") if name in table.column_names]
-    keys = [_ranks(table[name]) for name in names]
-    if not keys or _ascending(keys):
+    place = np.zeros(table.num_rows, dtype=np.int64)
+    for name in ("trial_id", "step", "layer"):
+        if name in table.column_names:
+            ranks = _ranks(table[name])
+            place = place * (np.max(ranks, initial=0) + 1) + ranks
+    if np.all(place[1:] >= place[:-1]):
         return table
-    return table.take(pa.array(np.lexsort(keys[::-1])))
+    return table.take(pa.array(np.argsort(place, kind="stable")))
 
 
 def _ranks(column: pa.ChunkedArray) -> np.ndarray:
@@ -108,17 +111,6 @@ def _ranks(column: pa.ChunkedArray) -> np.ndarray:
     coded = pc.dictionary_encode(column.combine_chunks(), null_encoding="encode")
     order = pc.array_sort_indices(coded.dictionary).to_numpy()
     return np.asarray(np.argsort(order)[coded.indices.to_numpy()])
-
-
-def _ascending(keys: Sequence[np.ndarray]) -> bool:
-    """Whether rows are in the order of their keys (n,) each, the first one leading."""
-    tied = np.ones(max(len(keys[0]) - 1, 0), dtype=bool)
-    for key in keys:
-        change = np.diff(key)
-        if np.any(tied & (change < 0)):
-            return False
-        tied &= change == 0
-    return True
 
 
 def parse_kinds(text: str | None) -> tuple[str, ...]:
