@@ -361,7 +361,8 @@ def to_png(figure: Figure) -> bytes:
 
     Lines are not filtered: areas of one colour need no filter, whose search takes half the time.
     """
-    agg, dpi = FigureCanvasAgg(figure), figure.dpi
+    agg: Any = FigureCanvasAgg(figure)
+    dpi = figure.dpi
     figure.set_dpi(PNG_DPI)
     agg.draw()
     rgba = np.asarray(agg.buffer_rgba())
@@ -373,7 +374,7 @@ def to_png(figure: Figure) -> bytes:
     chunks = {
         b"IHDR": struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0),
         b"pHYs": struct.pack(">2IB", per_metre, per_metre, 1),
-        b"IDAT": zlib.compress(lines, 3),  # twice as fast as the usual 6, a tenth larger
+        b"IDAT": zlib.compress(lines.data, 3),  # twice as fast as the usual 6, a tenth larger
         b"IEND": b"",
     }
     png = b"\x89PNG\r\n\x1a\n"
