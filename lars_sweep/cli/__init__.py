@@ -6,6 +6,7 @@ Data goes to stdout, talk to stderr. Nothing heavier than typer is imported unti
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 from lars_sweep.errors import LarsSweepError
 
@@ -14,6 +15,8 @@ def main() -> None:
     """Entry point of ``lars-sweep`` and ``python -m lars_sweep``."""
     from lars_sweep.cli.app import app
 
+    if isinstance(sys.stdout, TextIOWrapper):  # a name that the terminal cannot show ends nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="lars-sweep")
     except LarsSweepError as error:

@@ -24,6 +24,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
+from lars_sweep.report.glyphs import drawable, families, told
 from lars_sweep.report.labels import batch_label, lr_label
 from lars_sweep.report.ticks import settle_ticks
 
@@ -46,7 +47,6 @@ _RC: dict[str, Any] = {
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titley": 1.0,  # else its place is sought anew, past all tick labels, in every drawing
-    "font.family": "DejaVu Sans",  # shipped with matplotlib: the same glyphs everywhere
     "font.size": 9,
     "grid.color": GRID,
     "grid.linewidth": 0.7,
@@ -87,7 +87,7 @@ class Canvas:
 
 def style() -> AbstractContextManager[None]:
     """The look of all figures, for the time of a ``with`` block."""
-    return mpl.rc_context(cast("Any", _RC))
+    return mpl.rc_context(cast("Any", _RC | {"font.family": list(families())}))
 
 
 def batch_colors(batches: Sequence[int]) -> dict[int, str]:
@@ -120,6 +120,8 @@ def make_canvas(
         strip_rows: height of the strips for diverged runs, in batches; 0: no strips.
         left: room for the labels of the y axis, inches.
     """
+    names = {key: drawable(text) for key, text in titles.items()}
+    about = told(footer, titles.values())
     figure = Figure()
     everywhere = (0.0, 0.0, 1.0, 1.0)
     slots = {
@@ -132,7 +134,7 @@ def make_canvas(
         while undo:
             undo.pop()()
         rows = arrange(panels, shape)
-        undo.append(_lay_out(figure, slots, rows, titles, shape, legend, footer, strip_rows, left))
+        undo.append(_lay_out(figure, slots, rows, names, shape, legend, about, strip_rows, left))
         undo.extend(settle_ticks(axes) for axes in figure.axes)
         return figure
 

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -193,7 +194,8 @@ def file_stem(text: str) -> str:
     Other characters than letters, digits and ``_ . + = -`` become ``_``, a long name is cut; what
     was changed ends on a hash of the whole.
     """
-    safe = re.sub(r"[^\w.+=-]", "_", text)
+    names = sys.getfilesystemencoding()  # ASCII in an old locale, where 网 has no name
+    safe = re.sub(r"[^\w.+=-]", "_", text.encode(names, "replace").decode(names))
     if safe == text and len(safe.encode()) <= _LONGEST:
         return text
     short = safe.encode()[:_LONGEST].decode(errors="ignore")

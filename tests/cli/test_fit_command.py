@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clikit import Here
+from clikit import Here, lars_sweep
 from runkit import finish, make_run, outcomes_of
 
 from lars_sweep.outcomes.loose import publish_outcome
@@ -22,7 +22,7 @@ net,sgd,1024,10,50000,0.2,0,69.2
 
 def write(directory: Path, text: str = FEW, name: str = "few.csv") -> Path:
     path = directory / name
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -40,6 +40,23 @@ def sweep_csv(directory: Path, status: str = "") -> Path:
                 lr = float(0.01 * batch**0.5 * 2.0**octave)
                 lines.append(f"net,lars,{batch},10,50000,{lr!r},{seed},{ended},{accuracy}")
     return write(directory, "\n".join(lines) + "\n", "sweep.csv")
+
+
+def test_names_in_any_script_end_nothing_even_where_the_terminal_lacks_them(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path, FEW.replace("net,", "网络🚀,"))
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for environment, name in (
+        ({"PYTHONUTF8": "1"}, "网络🚀"),
+        (ascii_only, r"\u7f51\u7edc\U0001f680"),
+    ):
+        done = lars_sweep("fit", path, **environment)
+        assert (done.returncode, name in done.stdout) == (0, True), done.stderr
+        done = lars_sweep("report", path, "--out", tmp_path / "report", **environment)
+        assert done.returncode == 0, done.stderr
+        assert "Warning" not in done.stderr
+        assert "网络🚀" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_noise_scale_stands_beside_the_critical_batch(cli: Here, tmp_path: Path) -> None:

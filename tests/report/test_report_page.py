@@ -39,6 +39,8 @@ FRAME = """<!doctype html><iframe style="width:{width}px;height:900px;border:0" 
 
 
 FIGURES = 8
+ODD = "网络 Δ🚀", r"$\frac{"
+"""What no shipped font has, and what matplotlib would read as a broken formula."""
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +96,19 @@ def test_no_overflow_and_no_request_in_chromium(page: str, width: int, tmp_path:
     for loaded, shown in seen["images"]:
         assert loaded
         assert shown > (300 if width == 390 else 500)
+
+
+def test_names_in_any_script_stand_on_the_page_as_they_are(tmp_path: Path) -> None:
+    rows, _ = sweep(batches=(512, 8192), lrs=5, seeds=2)
+    rows = [row | {"model": ODD[row["optimizer"] == "sgd"], "dataset": "数据"} for row in rows]
+    layers = [row | {"layer": f"层.{row['layer']}"} for row in layer_rows(rows)]
+    report = report_of(
+        as_table("outcomes", rows), as_table("curves", []), {}, tmp_path,
+        layers=as_table("layers", layers),
+    )  # fmt: skip
+    assert "layer-ratios" in report.figures
+    text = report.html.read_text(encoding="utf-8")
+    assert all(name in text for name in (*ODD, "数据", "层.conv1.weight"))
 
 
 def test_tables_fit_a_wide_window_whatever_the_names(page: str, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from lars_sweep.report import canvas
 from lars_sweep.report.canvas import INK, MUTED, RED, Canvas
 from lars_sweep.report.evidence import Evidence
 from lars_sweep.report.fitmarks import Handle, draw_cells
+from lars_sweep.report.glyphs import drawable
 from lars_sweep.report.kinds.steps_marks import columns
 from lars_sweep.report.labels import figure_footer
 from lars_sweep.report.marks import handle
@@ -57,8 +58,8 @@ def _draw_lines(axes: Axes, mine: pd.DataFrame) -> None:
         x, y = columns(rows.sort_values("step"), "step", "ratio")
         if layer == tightest:
             axes.plot(x, y, color=RED, linewidth=1.7, zorder=3)
-            axes.annotate(str(layer), (x[-1], y[-1]), xytext=(-3, 3), textcoords="offset points",
-                          ha="right", size=7, color=RED, zorder=4)  # fmt: skip
+            axes.annotate(drawable(str(layer)), (x[-1], y[-1]), xytext=(-3, 3), ha="right", size=7,
+                          textcoords="offset points", color=RED, zorder=4)  # fmt: skip
             continue
         lines.append(np.stack([x, y], axis=-1))
         colors.append(shades[int(float(str(order)))])
