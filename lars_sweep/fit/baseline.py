@@ -14,10 +14,11 @@ import numpy as np
 from lars_sweep.fit.answers import Answer, Interval, Kind
 from lars_sweep.fit.blocks import without_blocks
 from lars_sweep.fit.cells import cells
+from lars_sweep.fit.edge_answers import edge_answer, inner_outer
 from lars_sweep.fit.edges import Edges, find_edges
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.lr_design import design_of, resolution
-from lars_sweep.fit.lr_interval import LrInterval, edge_answer, inner_outer
+from lars_sweep.fit.lr_interval import LrInterval
 from lars_sweep.fit.rows import Rows
 
 _NORMAL_95 = 1.959964

@@ -1,47 +1,29 @@
-"""Which learning rates are good at one batch: the interval, a verdict per LR, what to add."""
+"""Which learning rates are good at one batch: the interval, and what to add to know it better."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified, p_text
 from lars_sweep.fit.blocks import without_blocks
 from lars_sweep.fit.cells import Cells, cells
-from lars_sweep.fit.distributions import chi2_quantile, chi2_tail
-from lars_sweep.fit.divergence import DivergenceAt, divergence_table, takeover_deviance
+from lars_sweep.fit.distributions import chi2_tail
+from lars_sweep.fit.edge_answers import edge_answer, inner_outer
 from lars_sweep.fit.edges import Design, Edges, cell_weights, find_edges
 from lars_sweep.fit.fieller import fieller
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.lr_design import MINIMUM_LRS, design_of, resolution
+from lars_sweep.fit.lr_verdicts import LrVerdict, lr_verdicts, without_out
 from lars_sweep.fit.rows import Rows, refuse_mixed
 from lars_sweep.fit.sigma import MINIMUM_NU, ROUNDING, Spread, spread
 from lars_sweep.fit.top_curve import TopCurve, top_curve
 from lars_sweep.nouns import count
 
-Verdict = Literal["in", "out", "undecided", "undecided (pruned)"]
-
-_DRAWS = 4000
 _NORMAL_95 = 1.959964
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LrVerdict:
-    """What one LR is known to be, without any curve (multiple comparison with the best, Hsu)."""
-
-    lr: float
-    accuracy: float | None
-    """Mean of the finished seeds, percent."""
-    ok: int
-    diverged: DivergenceAt
-    pruned: int
-    gap: Interval | None
-    """Simultaneous 95 % interval of best mean minus this mean, points, at least 0."""
-    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +159,7 @@ def lr_interval(
         curve = _curve(tested, delta, assumed, height if known else min(height, highest))
     low, high, plateau = _answers(edges, table.mean[finished], known, source, height_se)
     inner, outer = inner_outer(low, high)
-    verdicts = _verdicts(table, delta, noise.variance[0] if known else None, nu)
+    verdicts = lr_verdicts(table, delta, noise.variance[0] if known else None, nu)
     return LrInterval(
         global_batch=batch,
         epochs=epochs,
@@ -189,7 +171,7 @@ def lr_interval(
         plateau=plateau,
         low=low,
         high=high,
-        inner=_without_out(inner, verdicts),
+        inner=without_out(inner, verdicts),
         outer=outer,
         verdicts=verdicts,
         add=_lrs_to_add(design.x, table, low, high),
@@ -239,50 +221,6 @@ def _reason(known: bool, source: str) -> str:
     return "" if known else source
 
 
-def edge_answer(
-    edge: float, limits: FloatArray, known: bool, source: str, *, upper: bool
-) -> Answer:
-    """One edge as an LR, from its position and limits (2,) in log2 LR.
-
-    Args:
-        edge: infinite where accuracy has not fallen at the end of the grid.
-        limits: infinite where there is none.
-        known: whether sigma is.
-        source: where it comes from, or why it is unknown.
-        upper: the upper edge.
-    """
-    value = float(np.exp2(edge)) if np.isfinite(edge) else None
-    ends = [float(np.exp2(limit)) if np.isfinite(limit) else None for limit in limits]
-    interval = Interval(low=ends[0], high=ends[1]) if known else None
-    if value is None:
-        side = "above" if upper else "below"
-        kind = Kind.CENSORED_HIGH if upper else Kind.CENSORED_LOW
-        reason = f"accuracy has not fallen by delta at the end of the grid; the edge lies {side} it"
-        return Answer(kind=kind, interval=interval, reason=reason)
-    if interval is None:
-        return Answer(kind=Kind.NO_SIGMA, value=value, reason=source)
-    if interval.low is not None and interval.high is not None:
-        return Answer(kind=Kind.BOUNDED, value=value, interval=interval)
-    if upper and interval.low is not None:
-        reason = "an edge beyond the largest LR tried is not excluded"
-        return Answer(kind=Kind.AT_LEAST, value=value, interval=interval, reason=reason)
-    reason = "an edge beyond the grid is not excluded"
-    return Answer(kind=Kind.UNBOUNDED, value=value, interval=interval, reason=reason)
-
-
-def inner_outer(low: Answer, high: Answer) -> tuple[Interval | None, Interval]:
-    """LRs that are surely good, and LRs that may be."""
-    outer = Interval(
-        low=None if low.interval is None else low.interval.low,
-        high=None if high.interval is None else high.interval.high,
-    )
-    start = None if low.interval is None else low.interval.high
-    end = None if high.interval is None else high.interval.low
-    if start is None or end is None or start > end:
-        return None, outer
-    return Interval(low=start, high=end), outer
-
-
 def _contradiction(sigma: float | None, seeds: Spread) -> str:
     """What replicate seeds say against a stated sigma (chi² test of their variance, at 1 %)."""
     nu, variance = float(seeds.nu[0]), float(seeds.pooled[0])
@@ -295,97 +233,6 @@ def _contradiction(sigma: float | None, seeds: Spread) -> str:
         return ""
     found = f"{float(np.sqrt(variance)):.2g}, {nu:.0f} degrees of freedom"
     return f"sigma is stated as {sigma:g}, the seeds' is {found} ({p_text(p)})"
-
-
-def _without_out(inner: Interval | None, verdicts: tuple[LrVerdict, ...]) -> Interval | None:
-    """The good LRs around the best one, up to the last tested before any that is out.
-
-    A curve under too small a sigma, or of another form than the data, may call good what the seeds
-    alone show to be bad.
-    """
-    if inner is None or not any(v.verdict == "out" and v.lr in inner for v in verdicts):
-        return inner
-    best = max(verdicts, key=lambda v: -np.inf if v.accuracy is None else v.accuracy).lr
-    out = np.array([v.lr for v in verdicts if v.verdict == "out"])
-    below = float(np.max(out, where=out < best, initial=-np.inf))
-    above = float(np.min(out, where=out > best, initial=np.inf))
-    tried = [v.lr for v in verdicts if below < v.lr < above]
-    low = max(inner.low or 0.0, min(tried)) if below > -np.inf else inner.low
-    high = min(inner.high or np.inf, max(tried)) if above < np.inf else inner.high
-    if low is None or high is None or low > high:
-        return None
-    return Interval(low=low, high=high)
-
-
-def _verdicts(
-    table: Cells, delta: float, variance: FloatArray | None, nu: float
-) -> tuple[LrVerdict, ...]:
-    (lrs,), ok, mean = table.keys.values(), table.ok, table.mean
-    divergence = divergence_table(lrs, table.diverged, ok + table.diverged)
-    past = _beyond_takeover(table)
-    gaps = None if variance is None else _gaps(mean, ok, variance, nu)
-    verdicts = []
-    for i in range(len(table)):
-        gap = None if gaps is None or not ok[i] else Interval(low=gaps[0][i], high=gaps[1][i])
-        verdict: Verdict = "undecided (pruned)" if table.pruned[i] and not ok[i] else "undecided"
-        if past[i] or (gap is not None and gap.low is not None and gap.low > delta):
-            verdict = "out"
-        elif gap is not None and gap.high is not None and gap.high < delta:
-            verdict = "in"
-        verdicts.append(
-            LrVerdict(
-                lr=float(lrs[i]),
-                accuracy=float(mean[i]) if ok[i] else None,
-                ok=int(ok[i]),
-                diverged=divergence[i],
-                pruned=int(table.pruned[i]),
-                gap=gap,
-                verdict=verdict,
-            )
-        )
-    return tuple(verdicts)
-
-
-def _beyond_takeover(table: Cells) -> FloatArray:
-    """Whether each LR is past the LR of P(diverge) = 1/2 at 95 % confidence."""
-    n = len(table)
-    best = int(np.nanargmax(table.mean)) if np.any(table.ok > 0) else 0
-    above = np.arange(n) >= best
-    diverged = np.where(above, table.diverged, 0.0)
-    deviance = takeover_deviance(diverged, table.ok + diverged)
-    allowed = np.flatnonzero(deviance <= chi2_quantile(0.95, 1))
-    return np.asarray(np.arange(n) >= allowed[-1])
-
-
-def _gaps(mean: FloatArray, ok: FloatArray, variance: FloatArray, nu: float) -> FloatArray:
-    """Simultaneous limits (2, n) of best minus own mean: multiple comparison with the best.
-
-    Hsu 1996, chapter 4, with the one-sided Dunnett quantile of every cell simulated; ``variance``
-    (n,) is that of one seed.
-    """
-    n = len(mean)
-    pair = (ok > 0)[:, None] & (ok > 0) & ~np.eye(n, dtype=bool)
-    if not pair.any():
-        return np.zeros((2, n))
-    share = variance / np.maximum(ok, 1.0)
-    se = np.sqrt(share[:, None] + share)
-    rng = np.random.default_rng(0)
-    z = np.ascontiguousarray((rng.standard_normal((_DRAWS, n)) * np.sqrt(share)).T)
-    scale = np.ones(_DRAWS) if np.isinf(nu) else np.sqrt(rng.chisquare(nu, _DRAWS) / nu)
-    largest = np.where(pair.any(axis=0), -np.inf, 0.0)[:, None].repeat(_DRAWS, axis=1)
-    ahead = np.empty(_DRAWS)
-    for i, j in np.argwhere(np.triu(pair)):  # one by one: a pair's draws stay in the fast memory
-        np.divide(np.subtract(z[j], z[i], out=ahead), se[i, j], out=ahead)
-        np.maximum(largest[i], ahead, out=largest[i])
-        np.maximum(largest[j], np.negative(ahead, out=ahead), out=largest[j])
-    q = np.quantile(largest / scale, 0.95, axis=1)
-    filled = np.where(ok > 0, mean, 0.0)
-    behind = filled[:, None] - filled  # [j, i]: how far i lies behind j
-    low = np.max(behind - q * se, axis=0, where=pair, initial=0.0)
-    may_be_best = low <= 0.0
-    nearest = pair & may_be_best[:, None]
-    high = np.max(behind + q[:, None] * se, axis=0, where=nearest, initial=0.0)
-    return np.stack([low, high])
 
 
 def _lrs_to_add(x: FloatArray, table: Cells, low: Answer, high: Answer) -> tuple[float, ...]:
