@@ -14,7 +14,7 @@ from lars_sweep.fit.linear import FloatArray
 MINIMUM_NU = 3
 """Fewer degrees of freedom than this give no sigma."""
 NEAR = 5.0
-"""Cells within so many deltas of the best mean say what the noise is: far from a plateau, where
+"""Cells within so many deltas of the best one say what the noise is: far from a plateau, where
 training is about to fail, seeds scatter by many points."""
 ROUNDING = 1e-20
 """Variance in squared points up to which seeds agree but for rounding: no noise to estimate."""
@@ -35,14 +35,25 @@ class Spread:
     """Pooled variance (R,), NaN without replicate seeds."""
 
 
-def near_best(mean: FloatArray, own: FloatArray, delta: float) -> npt.NDArray[np.bool_]:
+def _t_quantile(own: FloatArray) -> FloatArray:
+    """97.5 % quantile of Student's t for each cell's degrees of freedom (R, n), at least one."""
+    few, at = np.unique(np.maximum(own, 1.0), return_inverse=True)
+    return np.asarray(special.stdtrit(few, 0.975)[at].reshape(own.shape))
+
+
+def near_best(
+    mean: FloatArray, variance: FloatArray, own: FloatArray, delta: float
+) -> npt.NDArray[np.bool_]:
     """Cells near the plateau (R, n), as booleans.
 
-    Those within `NEAR` deltas of the best mean, and as many of the next best ones as `MINIMUM_NU`
-    degrees of freedom take.
+    Those within `NEAR` deltas of the height that a cell surely has, and as many of the best ones as
+    `MINIMUM_NU` degrees of freedom take. That height is the largest lower limit of a cell's mean
+    (97.5 %, from its own seeds). The largest mean would be too high: where seeds scatter by many
+    points some cell lies above the plateau by chance, and would be near nothing but itself.
 
     Args:
         mean: cell means (R, n); anything where no seed finished.
+        variance: sample variance of each cell (R, n); anything where ``own`` is 0.
         own: degrees of freedom of each cell (R, n).
         delta: depth of the edges below the plateau, points.
     """
@@ -56,7 +67,8 @@ def near_best(mean: FloatArray, own: FloatArray, delta: float) -> npt.NDArray[np
         before - np.take_along_axis(own, order, axis=-1) < MINIMUM_NU,
         axis=-1,
     )
-    top = np.max(known, axis=-1, keepdims=True, initial=-np.inf)
+    error = np.sqrt(np.where(own > 0, variance, 0.0) / (own + 1.0))
+    top = np.max(known - _t_quantile(own) * error, axis=-1, keepdims=True, initial=-np.inf)
     return np.asarray((own > 0) & (needed | (known >= top - NEAR * delta)))
 
 
@@ -76,7 +88,7 @@ def calm(
         own: degrees of freedom of each cell (R, n).
         delta: depth of the edges below the plateau, points.
     """
-    cells = near_best(mean, own, delta)
+    cells = near_best(mean, variance, own, delta)
     left, rows = cells.copy(), np.arange(len(cells))
     for _ in range(cells.shape[1] // 2):
         nu = np.where(left, own, 0.0)
@@ -121,6 +133,6 @@ def spread(samples: FloatArray, sigma: float | None, delta: float) -> Spread:
             nu=np.full(replicates, math.inf),
             pooled=pooled,
         )
-    quantile = special.stdtrit(np.maximum(own, 1.0), 0.975) / _NORMAL_95
+    quantile = _t_quantile(own) / _NORMAL_95
     scattered = np.where(cells, 0.0, variance * quantile**2)
     return Spread(variance=np.maximum(pooled[:, None], scattered), nu=nu, pooled=pooled)

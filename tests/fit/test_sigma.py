@@ -56,18 +56,28 @@ def test_a_single_cell_with_any_scatter_does_not_make_the_noise_zero() -> None:
 
 def test_a_sharp_peak_borrows_from_the_next_best_cells_for_enough_seeds() -> None:
     mean = np.array([[10.0, 80.0, 99.0, 70.0]])
-    near = near_best(mean, np.full((1, 4), 2.0), DELTA)
+    near = near_best(mean, np.full((1, 4), 0.06), np.full((1, 4), 2.0), DELTA)
     assert near.tolist() == [[False, True, True, False]]
     assert 2 * near.sum() >= MINIMUM_NU
 
 
+def test_seeds_that_scatter_above_the_plateau_do_not_say_what_its_noise_is() -> None:
+    samples = grid(0.25)
+    calm_alone = spread(samples, None, DELTA)
+    samples[0, 0] = [56.0, 66.0, 73.0]  # mean 65: five points above the plateau, ten deltas
+    wild = spread(samples, None, DELTA)
+    assert wild.pooled == calm_alone.pooled
+    assert wild.nu == calm_alone.nu == 10
+    assert wild.variance[0, 0] > 70.0
+
+
 def test_cells_without_replicates_are_never_near() -> None:
     mean, own = np.array([[60.0, np.nan, 59.0]]), np.array([[0.0, 0.0, 2.0]])
-    assert near_best(mean, own, DELTA).tolist() == [[False, False, True]]
+    assert near_best(mean, np.zeros((1, 3)), own, DELTA).tolist() == [[False, False, True]]
 
 
 def test_no_cells_have_no_noise() -> None:
-    assert near_best(np.empty((1, 0)), np.empty((1, 0)), DELTA).shape == (1, 0)
+    assert near_best(*np.empty((3, 1, 0)), DELTA).shape == (1, 0)
     assert spread(np.empty((1, 0, 1)), None, DELTA).nu.tolist() == [0]
 
 
@@ -75,9 +85,12 @@ def test_no_cells_have_no_noise() -> None:
     st.lists(st.floats(0, 100), min_size=1, max_size=9),
     st.integers(1, 4),
     st.floats(0.1, 2.0),
+    st.floats(0.0, 9.0),
 )
-def test_every_cell_within_reach_is_near(means: list[float], own: int, delta: float) -> None:
+def test_every_cell_within_reach_is_near(
+    means: list[float], own: int, delta: float, variance: float
+) -> None:
     mean = np.array([means])
-    near = near_best(mean, np.full(mean.shape, float(own)), delta)
+    near = near_best(mean, np.full(mean.shape, variance), np.full(mean.shape, float(own)), delta)
     assert near[mean >= mean.max() - NEAR * delta].all()
     assert own * near.sum() >= min(MINIMUM_NU, own * len(means))
