@@ -110,6 +110,8 @@ def to_jsonable(result: object) -> object:
     Non-finite floats become ``None``: JSON has no other word, and every result says in a field of
     its own (`Answer.kind`, `Interval`) why a number is missing.
     """
+    if type(result) is float:  # most there are
+        return result if math.isfinite(result) else None
     if dataclasses.is_dataclass(result) and not isinstance(result, type):
         fields = dataclasses.fields(result)
         return {field.name: to_jsonable(getattr(result, field.name)) for field in fields}
@@ -123,8 +125,6 @@ def to_jsonable(result: object) -> object:
         return [to_jsonable(item) for item in result]
     if isinstance(result, np.generic):
         return to_jsonable(result.item())
-    if isinstance(result, float):
-        return result if math.isfinite(result) else None
     if result is None or isinstance(result, (str, int, bool)):
         return result
     raise TypeError(f"no JSON form for {type(result).__name__}")

@@ -32,11 +32,24 @@ def fits_json(analyses: Mapping[str, Analysis]) -> bytes:
     ``too_little`` or ``refused``; ``result`` has the fields of the dataclass that the field is
     annotated with.
     """
-    content = {
-        "fits_version": FITS_VERSION,
-        "runs": {run: analysis_content(analysis) for run, analysis in analyses.items()},
-    }
-    return (json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    runs = {run: analysis_content(analysis) for run, analysis in analyses.items()}
+    return (_lines({"fits_version": FITS_VERSION, "runs": runs}, depth=4) + "\n").encode()
+
+
+def _lines(value: object, depth: int) -> str:
+    """JSON with a line per item down to a depth: a line for each entry of each field.
+
+    Deeper ones would multiply the time, as only what stands in one line is written by C code.
+    """
+    if depth == 0 or not value or not isinstance(value, (dict, list)):
+        return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(_lines(item, depth - 1) for item in value) + "\n]"
+    items = (
+        f"{json.dumps(key, ensure_ascii=False)}: {_lines(item, depth - 1)}"
+        for key, item in value.items()
+    )
+    return "{\n" + ",\n".join(items) + "\n}"
 
 
 def analysis_content(analysis: Analysis) -> dict[str, object]:
@@ -68,6 +81,8 @@ def _entry(entry: Entry[object]) -> dict[str, object]:
 
 def _content(value: object) -> object:
     """As `to_jsonable`, but a curve says its form and the names of its parameters."""
+    if type(value) is float:  # most there are
+        return to_jsonable(value)
     if isinstance(value, CurveFit):
         return {
             "form": value.form.name,
