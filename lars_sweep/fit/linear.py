@@ -266,10 +266,11 @@ def _feasible_segment(
     """Limits of z for which ``start + z * direction`` is feasible (low may exceed high)."""
     shape = np.broadcast_shapes(start.shape[:-1], direction.shape[:-1])
     low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
-    for row, limit in zip(feasible.terms, feasible.limits, strict=True):  # few, and long arrays
-        slope = _of_row(row, direction)
-        with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore"):
+        for row, limit in zip(feasible.terms, feasible.limits, strict=True):  # few, long arrays
+            slope = _of_row(row, direction)
             end = (limit - _of_row(row, start)) / slope
-        np.maximum(low, end, out=low, where=slope < 0)
-        np.minimum(high, end, out=high, where=slope > 0)
+            # not `where` of maximum, which takes element after element
+            np.maximum(low, np.where(slope < 0, end, -np.inf), out=low)
+            np.minimum(high, np.where(slope > 0, end, np.inf), out=high)
     return low, np.maximum(high, low)
