@@ -20,6 +20,7 @@ from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.lr_design import design_of, resolution
 from lars_sweep.fit.lr_interval import LrInterval
 from lars_sweep.fit.rows import Rows
+from lars_sweep.nouns import with_noun
 
 _NORMAL_95 = 1.959964
 
@@ -122,7 +123,8 @@ def _edges(
     height = own.plateau.value
     assert height is not None
     depth, slack = height - level + own.delta, _NORMAL_95 * (error or 0.0)
-    behind = f"the plateau lies {level - height:.2g} points below the baseline's"
+    lost = with_noun(f"{level - height:.2g}", "point")
+    behind = f"the plateau lies {lost} below the baseline's"
     if depth + slack <= 0:
         none = Answer(kind=Kind.CANNOT, reason=f"{behind}: no LR keeps up")
         return none, none

@@ -18,6 +18,7 @@ from lars_sweep.fit.answers import Answer, Kind, not_identified
 from lars_sweep.fit.distributions import student_quantile
 from lars_sweep.fit.fieller import fieller
 from lars_sweep.fit.linear import FloatArray
+from lars_sweep.nouns import count
 
 BLOCKS = 20
 MINIMUM_BLOCKS = 5
@@ -71,7 +72,7 @@ def estimate_noise_scale(parts: NoiseParts) -> Answer:
     n = len(parts.signal)
     blocks = min(BLOCKS, n)
     if blocks < MINIMUM_BLOCKS:
-        return not_identified(f"{n} measurements, {MINIMUM_BLOCKS} needed", "samples")
+        return not_identified(f"{count(n, 'measurement')}, {MINIMUM_BLOCKS} needed", "samples")
     edges = np.linspace(0, n, blocks + 1).astype(int)
     means = np.array(
         [(np.mean(parts.noise[i:j]), np.mean(parts.signal[i:j])) for i, j in pairwise(edges)]
