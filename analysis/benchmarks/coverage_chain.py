@@ -1,9 +1,9 @@
 """Do intervals cover when seeds are added until they are narrow, and bad runs are pruned?
 
-    python analysis/benchmarks/coverage_chain.py [--repetitions 400] [--only SCENARIO …]
+    python analysis/benchmarks/coverage_chain.py [--only SCENARIO …]
 
-writes analysis/results/coverage/chain.json. PROTOCOL.md 15: every repetition is a whole campaign
-from trials on. The analytic trainer makes them, LR by LR: seven LRs an octave apart around a guess,
+writes analysis/results/coverage/chain.json within an hour of one core. PROTOCOL.md 15: every
+repetition is a whole campaign from trials on. The analytic trainer makes them, LR by LR: seven LRs an octave apart around a guess,
 half octaves around the best of them, three seeds, then one more seed for all until both edges are
 known to 0.6 octave (six at most); with pruning, a median rule over the cell's earlier trials stops
 a trial from the middle of its run on. Rows, not cells, go into the fits.
@@ -61,8 +61,6 @@ SCENARIOS = {
     "epochs to the estimated baseline": ("epochs", False),
     "epochs to the estimated baseline, median pruning": ("epochs", True),
 }
-REPETITIONS = 400
-"""A campaign over six cells takes a second, one interval of coverage_edges.py a hundredth."""
 
 
 def surface() -> AssumedSurface:
@@ -311,4 +309,4 @@ def _report(found: list[tuple[bool, float]]) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main("chain", SCENARIOS, run, MODULES, __file__, REPETITIONS)
+    main("chain", SCENARIOS, run, MODULES, __file__)

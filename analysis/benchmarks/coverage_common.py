@@ -83,7 +83,6 @@ def main(
     run: Callable[[str, int], dict[str, object]],
     modules: Collection[str],
     script: str,
-    repetitions: int = REPETITIONS,
 ) -> None:
     """Run all scenarios and write ``analysis/results/coverage/<suite>.json``.
 
@@ -96,10 +95,9 @@ def main(
         run: makes a scenario's entry from its name and the number of repetitions.
         modules: the modules of lars_sweep.fit whose code the results depend on.
         script: the file that defines ``run``.
-        repetitions: full length of a scenario.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("--repetitions", type=int, default=repetitions)
+    parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     parser.add_argument("--only", nargs="*", choices=list(scenarios), default=list(scenarios))
     options = parser.parse_args()
     report = {
@@ -114,7 +112,7 @@ def main(
         start = time.perf_counter()
         entry = run(name, options.repetitions)
         print(f"{name}: {time.perf_counter() - start:.0f} s\n{json.dumps(entry)}", flush=True)
-        if options.repetitions != repetitions:
+        if options.repetitions != REPETITIONS:
             continue
         found[name] = entry
         ordered = {known: found[known] for known in scenarios if known in found}

@@ -109,7 +109,7 @@ def test_committed_results_belong_to_this_code_and_hold(benchmark, suite: str) -
         f"the code changed: run analysis/benchmarks/coverage_{suite}.py and commit its result"
     )
     assert set(committed["scenarios"]) == set(script.SCENARIOS)
-    assert _lengths(committed["scenarios"]) == {getattr(script, "REPETITIONS", common.REPETITIONS)}
+    assert _lengths(committed["scenarios"]) == {common.REPETITIONS}
     assert _misses(committed["scenarios"]) == KNOWN_MISSES[suite]
 
 
