@@ -3,10 +3,11 @@
     python analysis/benchmarks/coverage_chain.py [--only SCENARIO …]
 
 writes analysis/results/coverage/chain.json within an hour of one core. PROTOCOL.md 15: every
-repetition is a whole campaign from trials on. The analytic trainer makes them, LR by LR: seven LRs an octave apart around a guess,
-half octaves around the best of them, three seeds, then one more seed for all until both edges are
-known to 0.6 octave (six at most); with pruning, a median rule over the cell's earlier trials stops
-a trial from the middle of its run on. Rows, not cells, go into the fits.
+repetition is a whole campaign from trials on. The analytic trainer makes them, LR by LR: seven LRs
+an octave apart around a guess, half octaves around the best of them, three seeds, then one more
+seed for all until both edges are known to 0.6 octave (six at most); with pruning, a median rule
+over the cell's earlier trials stops a trial from the middle of its run on. Rows, not cells, go into
+the fits.
 """
 
 from __future__ import annotations
