@@ -10,6 +10,7 @@ from torch import Tensor
 from lars_sweep.train import LARS, SGD
 from lars_sweep.train.optimizers.momentum import Group
 
+pytestmark = pytest.mark.usefixtures("size_of_sets")
 # Rounding of float32 over 200 steps measured at 1e-6; a wrong formula is off by 1e-2 and more.
 FLOAT32, FLOAT64 = 2e-5, 1e-12
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from lars_sweep.train.optimizers.norms import norms
 
+pytestmark = pytest.mark.usefixtures("size_of_sets")
+
 
 def norm(tensor: Tensor) -> Tensor:
     return norms([tensor])[0]

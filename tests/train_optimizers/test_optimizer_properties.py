@@ -15,6 +15,7 @@ from torch import Tensor
 from lars_sweep.errors import TrainError
 from lars_sweep.train import LARS, SGD
 
+pytestmark = pytest.mark.usefixtures("size_of_sets")
 SHAPES = [(8, 3, 3, 3), (20, 30), (30,)]
 
 

@@ -6,13 +6,14 @@ v momentum buffer, γ learning rate, η trust coefficient, β weight decay, λ l
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from lars_sweep.train.optimizers.checks import check_options
+from lars_sweep.train.optimizers.kept import KeptNorms
 from lars_sweep.train.optimizers.momentum import Group, MomentumForm, MomentumOptimizer
 from lars_sweep.train.optimizers.norms import norms
 
@@ -27,7 +28,8 @@ class LARS(MomentumOptimizer):
         λ = η‖w‖ / (‖g‖ + β‖w‖),  v ← m·v + γλ(g + βw),  w ← w − v
 
     ``‖g‖`` is the norm of the gradient as it stands in ``.grad``: average it over the whole batch
-    and unscale it before. Groups with ``excluded=True`` take plain momentum steps (λ = 1).
+    and unscale it before. Groups with ``excluded=True`` take plain momentum steps (λ = 1). On the
+    CPU a step of a large float32 set leaves ‖w‖ for the next (`KeptNorms` says when it holds).
 
     Args:
         params: parameters, named parameters or parameter groups.
@@ -76,7 +78,13 @@ class LARS(MomentumOptimizer):
             "zero_norm_events": 0,
         }
         check_options("LARS", options)
+        self._kept = KeptNorms()
         super().__init__(params, options)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """After unpickling and `load_state_dict` no norm is kept."""
+        super().__setstate__(state)
+        self._kept = KeptNorms()
 
     @property
     def zero_norm_events(self) -> int:
@@ -95,12 +103,19 @@ class LARS(MomentumOptimizer):
         local = self._local_rates_L(group, params)
         for p, rate in zip(params, local, strict=True):
             self.state[p]["local_rate"] = rate
-        self._move(group, params, _rates(group, local))
+        norms_L = self._move(group, params, _rates(group, local))
+        if norms_L is not None:
+            self._kept.keep(params, norms_L)
 
     def _local_rates_L(self, group: Group, params: list[Tensor]) -> Tensor:
         if group["granularity"] == "frozen" and "local_rate" in self.state[params[0]]:
             return torch.stack([self.state[p]["local_rate"] for p in params])
-        w_L, g_L = norms([*params, *(p.grad for p in params if p.grad is not None)]).chunk(2)
+        grads = [p.grad for p in params if p.grad is not None]
+        w_L = None if torch.compiler.is_compiling() else self._kept.of(params)
+        if w_L is None:
+            w_L, g_L = norms([*params, *grads]).chunk(2)
+        else:
+            g_L = norms(grads)
         if group["granularity"] == "network":
             w_L, g_L = (torch.linalg.vector_norm(x).expand(len(params)) for x in (w_L, g_L))
         zero_L = (w_L == 0) | (g_L == 0)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lars_sweep.train.optimizers import host
+
 MomentumForm = Literal["inside", "outside"]
 Group = dict[str, Any]
 """A ``param_group`` of a torch optimizer."""
@@ -53,17 +55,24 @@ class MomentumOptimizer(Optimizer):
     def _step_group(self, group: Group, params: list[Tensor]) -> None:
         raise NotImplementedError
 
-    def _move(self, group: Group, params: list[Tensor], rates: Sequence[float | Tensor]) -> None:
-        """Apply the step with rates ``a`` that already hold everything that belongs inside."""
+    def _move(
+        self, group: Group, params: list[Tensor], rates: Sequence[float | Tensor]
+    ) -> Tensor | None:
+        """Apply the step with rates ``a`` that already hold everything that belongs inside.
+
+        Returns:
+            ‖w‖ of the new weights, (L,), where it fell out on the way.
+        """
         grads = [cast(Tensor, p.grad) for p in params]
         buffers = [self.state[p]["momentum_buffer"] for p in params]
         outer = 1.0 if group["momentum_form"] == "inside" else group["lr"]
         options = {"momentum": group["momentum"], "weight_decay": group["weight_decay"]}
         if _fusable(group, rates, params, grads, buffers):
-            _fused_step(params, grads, buffers, cast(Sequence[float], rates), outer, **options)
-        else:
-            nesterov = group["nesterov"]
-            _foreach_step(params, grads, buffers, rates, outer, nesterov=nesterov, **options)
+            step = host.step if host.takes(params) else _fused_step
+            return step(params, grads, buffers, cast(Sequence[float], rates), outer, **options)
+        nesterov = group["nesterov"]
+        _foreach_step(params, grads, buffers, rates, outer, nesterov=nesterov, **options)
+        return None
 
 
 def _fusable(
