@@ -101,7 +101,11 @@ class Workers:
 def _start() -> subprocess.Popen[bytes]:
     # One thread each: BLAS threads of several processes would fight for the same cores.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    program = "import gc; gc.disable(); from lars_sweep.report.workers import serve; serve()"
+    # The path of this process: with -c a file of the user's working directory would come first.
+    program = (
+        f"import gc, sys; gc.disable(); sys.path[:] = {sys.path!r}; "
+        "from lars_sweep.report.workers import serve; serve()"
+    )
     command = [sys.executable, "-c", program]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 

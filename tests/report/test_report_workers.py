@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -26,6 +28,16 @@ def test_results_are_in_the_order_of_the_items(workers: Workers) -> None:
     found = workers.mapper(MANY_ROWS)(math.factorial, range(40))
     assert list(found) == [math.factorial(n) for n in range(40)]
     assert len(workers.pids) == 2
+
+
+def test_a_file_of_the_users_directory_is_no_module_of_a_worker(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('not the library')")
+    (tmp_path / "lars_sweep").mkdir()
+    (tmp_path / "lars_sweep" / "__init__.py").write_text("raise RuntimeError('not the package')")
+    monkeypatch.chdir(tmp_path)
+    assert list(workers.mapper(MANY_ROWS)(math.factorial, [3, 4])) == [6, 24]
 
 
 def test_few_rows_start_nobody(workers: Workers) -> None:
@@ -58,29 +70,33 @@ def test_an_error_of_a_helper_is_raised_here(workers: Workers) -> None:
         mapper(exec, [ELSEWHERE.format(here=os.getpid())] * 30)
 
 
-def test_what_a_helper_cannot_import_is_an_error_too(workers: Workers) -> None:
+@pytest.fixture
+def only_here(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module that no helper can import."""
+    module = ModuleType("only_here")
+    exec("import time\nclass Unknown: ...\ndef slow(s): time.sleep(s)", module.__dict__)
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    return module
+
+
+def test_what_a_helper_cannot_import_is_an_error_too(
+    workers: Workers, only_here: ModuleType
+) -> None:
     mapper = workers.mapper(MANY_ROWS)
-    with pytest.raises(ModuleNotFoundError, match="test_report_workers"):
-        mapper(slow, [0.5] * 30)
+    with pytest.raises(ModuleNotFoundError, match="only_here"):
+        mapper(only_here.slow, [0.5] * 30)
 
 
 def test_a_large_function_that_cannot_be_unpickled_is_an_error_and_no_deadlock(
-    workers: Workers,
+    workers: Workers, only_here: ModuleType
 ) -> None:
-    with pytest.raises(ModuleNotFoundError, match="test_report_workers"):
-        workers.mapper(MANY_ROWS)(partial(_ignore, Unknown(), bytes(5_000_000)), [0.5] * 30)
-
-
-class Unknown:
-    """A class that no helper can import."""
+    large = partial(_ignore, only_here.Unknown(), bytes(5_000_000))
+    with pytest.raises(ModuleNotFoundError, match="only_here"):
+        workers.mapper(MANY_ROWS)(large, [0.5] * 30)
 
 
 def _ignore(*_: object) -> None:
     time.sleep(0.05)
-
-
-def slow(seconds: float) -> None:
-    time.sleep(seconds)
 
 
 def test_a_helper_that_is_killed_is_told_of(workers: Workers) -> None:
