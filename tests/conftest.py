@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.util
 import os
 import subprocess
 from collections.abc import Callable, Generator, Iterator
@@ -11,6 +12,9 @@ import pytest
 from runkit import make_run
 
 from lars_sweep.rundir.layout import RunDir
+
+# Settled before a test gives `tempfile` a folder of its own, whose path is too long for a socket.
+multiprocessing.util.get_temp_dir()
 
 
 @pytest.fixture

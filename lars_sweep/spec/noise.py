@@ -12,6 +12,7 @@ class NoisePlan:
     """How often the noise scale of each trial is measured (PROTOCOL.md 19).
 
     No part of a trial: the weights stand still meanwhile, and end with the same bits without it.
+    A measurement holds two more sets of gradients; a trial that has no memory for them fails.
     """
 
     measurements: int

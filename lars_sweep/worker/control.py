@@ -82,9 +82,10 @@ class TrialControl:
             self.stop_reason = signal.name.lower()
             return signal
         now = time.monotonic()
-        # Asked again at the same step, between measurements there, it is cheap as anywhere else.
-        measures = steps_done in self._evaluations and steps_done != self.worker.steps_done
-        if now - self._last_beat < BEAT_S and not measures:
+        measures = steps_done in self._evaluations
+        # Asked again there, between measurements of the noise, it says so no more often than usual.
+        arrives = measures and steps_done != self.worker.steps_done
+        if now - self._last_beat < BEAT_S and not arrives:
             return Signal.GO_ON
         self._last_beat = now
         self._beat(steps_done, now, measures=measures)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import threading
+import time
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lars_sweep.train import LARS
-from lars_sweep.train.optimizers import host, kept
+from lars_sweep.train.optimizers import host
 from lars_sweep.train.optimizers.norms import norms
 
 CONSTANTS = {"momentum": 0.9, "weight_decay": 5e-4}
@@ -151,12 +153,85 @@ def test_an_edit_that_only_changes_other_elements_is_off_for_one_step(steps: Ste
 
 def test_copies_and_loaded_states_keep_nothing(steps: Steps) -> None:
     steps.step()
-    assert kept.KeptNorms().of(steps.params) is None
     steps.lars.load_state_dict(copy.deepcopy(steps.lars.state_dict()))
     assert steps.step() == 4
-    twin = copy.deepcopy(steps.lars)
-    twin.step()
-    assert twin.zero_norm_events == 0
+    before = steps.taken
+    copy.deepcopy(steps.lars).step()
+    assert steps.taken == before + 4
+
+
+def nothing(param: Tensor) -> None:
+    param.data = torch.empty(0)
+
+
+def half(param: Tensor) -> None:
+    param.data = param.data.bfloat16()
+
+
+@pytest.mark.parametrize("move", [nothing, half])
+def test_memory_that_is_no_longer_float32_of_the_host_is_not_looked_at(steps: Steps, move) -> None:
+    steps.step()
+    move(steps.params[0])
+    assert steps.lars._kept.of(steps.params) is None
+
+
+def test_a_buffer_of_another_kind_is_left_to_torch(steps: Steps) -> None:
+    steps.step()
+    state = steps.lars.state[steps.params[0]]
+    state["momentum_buffer"] = state["momentum_buffer"].bfloat16()
+    steps.step()
+    assert state["momentum_buffer"].dtype == torch.bfloat16
+    state["momentum_buffer"] = torch.zeros(30)
+    with pytest.raises(RuntimeError, match="size"):
+        steps.step()
+
+
+def test_groups_and_parameters_without_gradient_keep_their_norms_apart(every_set_is_large):
+    params = [w.requires_grad_() for w in normal([300, 40, 50], 1)]
+    lars = LARS([{"params": params[:2]}, {"params": params[2:], "weight_decay": 0.0}], 1.0)
+    twin = [p.detach().clone().requires_grad_() for p in params]
+    momenta: dict[Tensor, Tensor] = {}
+    for number in range(6):
+        for ours, theirs, g in zip(params, twin, normal([300, 40, 50], number), strict=True):
+            ours.grad, theirs.grad = g, g.clone()
+        params[number % 3].grad = twin[number % 3].grad = None
+        lars.step()
+        # The twin is stepped by an optimizer that knows no norm of any weight.
+        fresh = LARS([{"params": twin[:2]}, {"params": twin[2:], "weight_decay": 0.0}], 1.0)
+        for ours, theirs in zip(params, twin, strict=True):
+            if ours in momenta:
+                fresh.state[theirs]["momentum_buffer"] = momenta[ours]
+        fresh.step()
+        momenta = {p: s["momentum_buffer"].clone() for p, s in lars.state.items()}
+        assert all(torch.equal(a, b) for a, b in zip(params, twin, strict=True))
+
+
+def test_an_interrupted_step_leaves_nobody_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lars_sweep.train.optimizers import kernels
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    ended = []
+
+    def slow(*arguments: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        time.sleep(0.2)
+        ended.append(arguments[-2:])
+
+    monkeypatch.setattr(kernels, "steps", slow)
+    with pytest.raises(KeyboardInterrupt):
+        one_step([6 * host.CHUNK])
+    assert len(ended) == 2
+
+
+def test_more_threads_than_cores_are_left_to_torch(every_set_is_large, monkeypatch) -> None:
+    assert host.takes([torch.ones(8)])
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 10_000)
+    assert not host.takes([torch.ones(8)])
+
+
+class Wrapper(Tensor):
+    """As DTensor: it has no memory of its own."""
 
 
 def test_sets_that_the_kernels_cannot_read_are_left_to_torch(every_set_is_large):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 CHUNK = 1 << 16
 """Elements that a thread takes at once; results do not depend on the number of threads."""
@@ -23,11 +24,19 @@ _Integers = npt.NDArray[np.int64]
 
 
 def takes(tensors: Sequence[Tensor]) -> bool:
-    """Whether these are many elements of float32, each tensor dense in an order of its own."""
+    """Whether these are many elements of float32, each tensor dense in an order of its own.
+
+    Not where this thread may use fewer cores than torch has threads, as when OpenMP pins them:
+    threads made here would share its core, while torch's have their own.
+    """
     if torch.compiler.is_compiling() or sum(t.numel() for t in tensors) < LEAST:
         return False
-    return all(
-        t.dtype == torch.float32 and t.device.type == "cpu" and t.numel() and _is_dense(t)
+    return len(os.sched_getaffinity(0)) >= torch.get_num_threads() and all(
+        type(t) in (Tensor, Parameter)  # others may have no memory
+        and t.dtype == torch.float32
+        and t.device.type == "cpu"
+        and t.numel() > 0
+        and _is_dense(t)
         for t in tensors
     )
 
@@ -63,17 +72,19 @@ def step(
 
     layers, offsets, lengths = _chunks(tuple(p.numel() for p in params))
     squares = np.empty(len(layers))
+    with np.errstate(over="ignore"):  # a diverged trial's rate may be infinite in float32
+        rates_C = np.array(rates, np.float32)[layers]
+    # Autograd must learn of it, as from any operator that writes in place; even if interrupted.
+    torch.autograd.graph.increment_version([*params, *buffers])
     _in_parallel(
         lengths,
         kernels.steps,
         *(_addresses(tensors)[layers] + offsets for tensors in (params, grads, buffers)),
         lengths,
-        np.array(rates, np.float32)[layers],
+        rates_C,
         np.array([momentum, weight_decay, outer], np.float32),
         squares,
     )
-    # Autograd must learn of it, as from any operator that writes in place.
-    torch.autograd.graph.increment_version([*params, *buffers])
     return _by_tensor(squares, layers, len(params))
 
 
@@ -119,16 +130,23 @@ def _in_parallel(lengths: _Integers, kernel: Callable[..., None], *arrays: Any) 
     ends = np.cumsum(lengths)
     shares = np.arange(1, threads) * (ends[-1] / threads)
     edges = [0, *np.searchsorted(ends, shares).tolist(), len(ends)]
-    others = [
-        _helpers(os.getpid(), threads - 1).submit(kernel, *arrays, start, stop)
-        for start, stop in pairwise(edges[1:])
-    ]
-    kernel(*arrays, edges[0], edges[1])
+    others: list[Future[None]] = []
+    try:
+        for start, stop in pairwise(edges[1:]):
+            try:
+                others.append(
+                    _helpers(os.getpid(), threads - 1).submit(kernel, *arrays, start, stop)
+                )
+            except RuntimeError:  # the interpreter is shutting down
+                kernel(*arrays, start, stop)
+        kernel(*arrays, edges[0], edges[1])
+    finally:
+        wait(others)  # they read and write memory that the caller may free
     for other in others:
         other.result()
 
 
-@cache
+@lru_cache(maxsize=1)
 def _helpers(_process: int, threads: int) -> ThreadPoolExecutor:
     # By process: threads do not survive a fork.
     return ThreadPoolExecutor(threads, thread_name_prefix="lars-sweep-host")

@@ -103,7 +103,8 @@ class LARS(MomentumOptimizer):
         local = self._local_rates_L(group, params)
         for p, rate in zip(params, local, strict=True):
             self.state[p]["local_rate"] = rate
-        norms_L = self._move(group, params, _rates(group, local))
+        of_use = group["granularity"] != "frozen"
+        norms_L = self._move(group, params, _rates(group, local), norms=of_use)
         if norms_L is not None:
             self._kept.keep(params, norms_L)
 

@@ -56,19 +56,30 @@ class MomentumOptimizer(Optimizer):
         raise NotImplementedError
 
     def _move(
-        self, group: Group, params: list[Tensor], rates: Sequence[float | Tensor]
+        self,
+        group: Group,
+        params: list[Tensor],
+        rates: Sequence[float | Tensor],
+        *,
+        norms: bool = False,
     ) -> Tensor | None:
         """Apply the step with rates ``a`` that already hold everything that belongs inside.
 
+        Args:
+            group: its options.
+            params: of the group, each with a gradient and a buffer.
+            rates: ``a`` of each.
+            norms: whether ‖w‖ is of use; the step then takes a little longer.
+
         Returns:
-            ‖w‖ of the new weights, (L,), where it fell out on the way.
+            ‖w‖ of the new weights, (L,), where it falls out on the way.
         """
         grads = [cast(Tensor, p.grad) for p in params]
         buffers = [self.state[p]["momentum_buffer"] for p in params]
         outer = 1.0 if group["momentum_form"] == "inside" else group["lr"]
         options = {"momentum": group["momentum"], "weight_decay": group["weight_decay"]}
         if _fusable(group, rates, params, grads, buffers):
-            step = host.step if host.takes(params) else _fused_step
+            step = host.step if norms and host.takes(params) else _fused_step
             return step(params, grads, buffers, cast(Sequence[float], rates), outer, **options)
         nesterov = group["nesterov"]
         _foreach_step(params, grads, buffers, rates, outer, nesterov=nesterov, **options)
@@ -89,9 +100,12 @@ def _fusable(
     # Without momentum it wants no buffers at all.
     if group["momentum"] == 0:
         return False
-    # It walks raw memory: all three must lie in one order.
+    # It walks raw memory: all three must lie in one order. A loaded buffer may be of another kind.
     return all(
-        p.dtype == g.dtype == torch.float32 and p.stride() == g.stride() == v.stride()
+        p.dtype == g.dtype == v.dtype == torch.float32
+        and p.device == g.device == v.device
+        and p.shape == g.shape == v.shape
+        and p.stride() == g.stride() == v.stride()
         for p, g, v in zip(params, grads, buffers, strict=True)
     )
 
