@@ -7,9 +7,10 @@ and SGD, five batches, two numbers of epochs (40 strata), seeds with noise. `rep
 process, its start included, from the tables on disk to all files written: it analyses and draws
 everything, and its memory is the sum of the peaks of all its processes, pages that they share
 counted once for each. Of five such processes, one after the other, the median counts and all are
-told: a machine that others use is a fifth slower now and then. `tables` are the plain tables alone. `interval` is one LR
-interval with 1,000 bootstraps of its rows' seeds: the replicates are fitted at once, which is what
-`find_edges` is made for; `interval_profile` is the interval that reports print, from profiles.
+told: a machine that others use is a fifth slower now and then. `tables` are the plain tables alone.
+`interval` is one LR interval with 1,000 bootstraps of its rows' seeds: the replicates are fitted at
+once, which is what `find_edges` is made for; `interval_profile` is the interval that reports print,
+from profiles.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ from typing import IO, Any, Protocol, TypeVar
 A = TypeVar("A")
 B = TypeVar("B")
 
-MANY_ROWS = 2000
+MANY_ROWS = 500
 """Outcomes from which on workers are worth their start, two seconds each."""
-LARGE = 2**18
+LARGE = 2**16
 """Bytes of outcome tables that hold about as many."""
 _MOST = 3
 
