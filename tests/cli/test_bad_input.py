@@ -255,7 +255,7 @@ def test_collecting_an_unknown_table_is_2(cli: Here, run: RunDir, tmp_path: Path
     done = cli("collect", run.path, "--out", tmp_path / "o", "--table", "losses")
     assert (done.status, done.err) == (
         2,
-        "error: --table: got 'losses'; allowed: outcomes, curves, layers\n",
+        "error: --table: got 'losses'; allowed: outcomes, curves, layers, noise\n",
     )
 
 
