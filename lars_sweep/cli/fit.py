@@ -67,7 +67,7 @@ def _counts(analysis: "Analysis") -> str:
     from lars_sweep.nouns import count
 
     total = count(sum(analysis.counts.values()), "trial")
-    told = ", ".join(f"{count:,} {status}" for status, count in sorted(analysis.counts.items()))
+    told = ", ".join(f"{n:,} {status}" for status, n in sorted(analysis.counts.items()))
     return f"{total} ({told})" if told else "no trial has finished"
 
 

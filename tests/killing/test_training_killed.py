@@ -36,11 +36,13 @@ def digits_run(directory: Path, *changes: str) -> RunDir:
     return make_run(directory, overrides=[*TWO_TRIALS, *changes], facts=facts)
 
 
-@pytest.mark.parametrize("checkpoint_every_s", [0.0, 1e9], ids=["checkpoints", "none"])
-def test_killed_in_mid_epoch_and_resumed(tmp_path: Path, checkpoint_every_s: float) -> None:
-    undisturbed, killed = digits_run(tmp_path / "a"), digits_run(tmp_path / "b")
+def killed_and_resumed(
+    directory: Path, failpoint: str, checkpoint_every_s: float, *changes: str
+) -> RunDir:
+    """A run killed at the failpoint and resumed: its science is that of an undisturbed one."""
+    undisturbed, killed = (digits_run(directory / name, *changes) for name in "ab")
     runs = [start(train, undisturbed.path, "", 1e9)]
-    runs.append(start(train, killed.path, "mid-epoch:31", checkpoint_every_s))
+    runs.append(start(train, killed.path, failpoint, checkpoint_every_s))
     for process in runs:
         process.join()
     assert [process.exitcode for process in runs] == [0, -signal.SIGKILL]
@@ -48,6 +50,12 @@ def test_killed_in_mid_epoch_and_resumed(tmp_path: Path, checkpoint_every_s: flo
     again.join()
     assert again.exitcode == 0
     assert science(killed) == science(undisturbed)
+    return killed
+
+
+@pytest.mark.parametrize("checkpoint_every_s", [0.0, 1e9], ids=["checkpoints", "none"])
+def test_killed_in_mid_epoch_and_resumed(tmp_path: Path, checkpoint_every_s: float) -> None:
+    killed = killed_and_resumed(tmp_path, "mid-epoch:31", checkpoint_every_s)
     rows = load_table(killed, "outcomes").to_pylist()
     assert sorted(row["attempts"] for row in rows) == [1, 2]
     assert {row["status"] for row in rows} == {"ok"}
@@ -59,15 +67,6 @@ def test_killed_between_noise_measurements_and_resumed(
 ) -> None:
     """Ten steps, then five measurements: the third is never made, the next attempt makes it."""
     noise = ("noise_scale.evaluations=2", "noise_scale.measurements=5")
-    undisturbed, killed = digits_run(tmp_path / "a", *noise), digits_run(tmp_path / "b", *noise)
-    runs = [start(train, undisturbed.path, "", 1e9)]
-    runs.append(start(train, killed.path, "mid-epoch:13", checkpoint_every_s))
-    for process in runs:
-        process.join()
-    assert [process.exitcode for process in runs] == [0, -signal.SIGKILL]
-    again = start(train, killed.path, "", checkpoint_every_s)
-    again.join()
-    assert again.exitcode == 0
-    assert science(killed) == science(undisturbed)
+    killed = killed_and_resumed(tmp_path, "mid-epoch:13", checkpoint_every_s, *noise)
     rows = load_table(killed, "noise").to_pylist()
     assert len(rows) == len({(r["trial_id"], r["step"], r["measurement"]) for r in rows}) == 20

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from lars_sweep.fit.analysis.entries import TooLittle
 from lars_sweep.fit.analysis.groups import Group, choice_metric, report_metric
+from lars_sweep.fit.analysis.learning_rates import Codes, codes
 from lars_sweep.fit.linear import FloatArray
 from lars_sweep.fit.rows import Rows
 
@@ -111,6 +113,21 @@ def _constant(rows: Rows, name: str) -> float | None:
         return None
     values = rows.floats(name)
     return float(values[0]) if np.all(values == values[0]) else None
+
+
+def rows_of_runs(
+    group: Group, chosen: tuple[Chosen, ...], table: Rows
+) -> Iterator[tuple[Chosen, Rows]]:
+    """Each chosen LR with the rows of a table of many per trial that are of its runs."""
+    found = codes(table["trial_id"])  # once for all of them
+    for one in chosen:
+        yield one, of_trials(table, set(chosen_rows(group, (one,))["trial_id"].tolist()), found)
+
+
+def of_trials(table: Rows, trials: Container[str], found: Codes | None = None) -> Rows:
+    """The rows of these trials; ``found``: `codes` of the column trial_id, if known."""
+    names, index = found or codes(table["trial_id"])
+    return table.where(np.array([name in trials for name in names], dtype=bool)[index])
 
 
 def chosen_rows(group: Group, chosen: tuple[Chosen, ...]) -> Rows:

@@ -23,6 +23,9 @@ from lars_sweep.nouns import count
 
 _LIMIT = chi2_quantile(0.95, 1)
 
+Codes = tuple[list[str], npt.NDArray[np.intp]]
+"""Of a column: its different values, and each row's index into them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectiveLr:
@@ -240,7 +243,7 @@ def effective_lrs(layers: Rows | None) -> EffectiveLrs | None:
     return dict(zip(names, np.exp(mean).tolist(), strict=True))
 
 
-def codes(column: Array) -> tuple[list[str], npt.NDArray[np.intp]]:
+def codes(column: Array) -> Codes:
     """Different values in order of appearance, and each row's index into them (n,)."""
     known: dict[str, int] = {}
     starts = np.flatnonzero(np.append(len(column) > 0, column[1:] != column[:-1]))  # of equal rows

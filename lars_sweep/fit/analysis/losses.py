@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lars_sweep.fit.analysis.chosen import Chosen, chosen_rows
+from lars_sweep.fit.analysis.chosen import Chosen, chosen_rows, of_trials
 from lars_sweep.fit.analysis.entries import Entry, Missing, TooLittle, attempt
 from lars_sweep.fit.analysis.groups import Group
-from lars_sweep.fit.analysis.learning_rates import codes
 from lars_sweep.fit.analysis.options import FitOptions
 from lars_sweep.fit.answers import Answer
 from lars_sweep.fit.gap import (
@@ -106,8 +105,7 @@ def _lines(rows: Rows, curves: Rows | None) -> tuple[Rows | None, str]:
             strict=True,
         )
     }
-    names, index = codes(curves["trial_id"])
-    kept = curves.where(np.array([name in about for name in names], dtype=bool)[index])
+    kept = of_trials(curves, about)
     if not len(kept):
         return None, ""
     told = [about[trial] for trial in kept["trial_id"].tolist()]

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lars_sweep.fit.analysis.chosen import Chosen, chosen_rows
+from lars_sweep.fit.analysis.chosen import Chosen, rows_of_runs
 from lars_sweep.fit.analysis.entries import Entry, Missing
 from lars_sweep.fit.analysis.groups import Group
-from lars_sweep.fit.analysis.learning_rates import codes
 from lars_sweep.fit.answers import Answer
 from lars_sweep.fit.noise_scale import NoiseParts, estimate_noise_scale, mean_parts, noise_parts
 from lars_sweep.fit.rows import Rows
@@ -52,11 +51,8 @@ def noise_findings(
         return ()
     if "micro_square" not in noise or "mean_square" not in noise:  # no finite one among them
         return ()
-    names, index = codes(noise["trial_id"])
     entries = []
-    for one in chosen:
-        wanted = set(chosen_rows(group, (one,))["trial_id"].tolist())
-        kept = noise.where(np.array([name in wanted for name in names], dtype=bool)[index])
+    for one, kept in rows_of_runs(group, chosen, noise):
         if points := tuple(_points(kept)):
             finding = NoiseFinding(points=points)
             entries.append(group.entry(finding, batch=one.global_batch, epochs=one.epochs))

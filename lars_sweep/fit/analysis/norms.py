@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lars_sweep.fit.analysis.chosen import Chosen, chosen_rows
+from lars_sweep.fit.analysis.chosen import Chosen, rows_of_runs
 from lars_sweep.fit.analysis.entries import Entry, Missing, TooLittle
 from lars_sweep.fit.analysis.groups import Group
-from lars_sweep.fit.analysis.learning_rates import codes, takeover
+from lars_sweep.fit.analysis.learning_rates import takeover
 from lars_sweep.fit.answers import Answer, not_identified
 from lars_sweep.fit.layers import (
     LayerRatio,
@@ -55,14 +55,11 @@ def layers_findings(
         return (group.entry(chosen),)
     if "trial_id" not in group.rows:
         return (group.entry(TooLittle("no column trial_id joins the norms to their runs")),)
-    names, index = codes(layers["trial_id"])
     entries = []
-    for one in chosen:
-        wanted = set(chosen_rows(group, (one,))["trial_id"].tolist())
-        kept = np.array([name in wanted for name in names], dtype=bool)[index]
+    for one, kept in rows_of_runs(group, chosen, layers):
         result: LayersFinding | TooLittle = TooLittle("no layer norms of the chosen LR's runs")
-        if kept.any():
-            result = _finding(group, one, layers.where(kept))
+        if len(kept):
+            result = _finding(group, one, kept)
         entries.append(group.entry(result, batch=one.global_batch, epochs=one.epochs))
     return tuple(entries)
 

@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from lars_sweep.fit.analysis.chosen import Chosen, choose, chosen_rows
+from lars_sweep.fit.analysis.chosen import Chosen, choose, chosen_rows, of_trials
 from lars_sweep.fit.analysis.critical import CriticalFinding, critical_finding
 from lars_sweep.fit.analysis.curves_in_steps import (
     BatchFinding,
@@ -23,7 +21,6 @@ from lars_sweep.fit.analysis.groups import Group
 from lars_sweep.fit.analysis.learning_rates import (
     EffectiveLrs,
     LrFinding,
-    codes,
     lr_findings,
 )
 from lars_sweep.fit.analysis.losses import GapFinding, gap_findings
@@ -87,9 +84,9 @@ def rows_of_group(
     return GroupRows(
         group=group,
         chosen=chosen,
-        curves=None if curves is None else _of_trials(curves, trials),
-        layers=None if layers is None else _of_trials(layers, trials),
-        noise=None if noise is None else _of_trials(noise, trials),
+        curves=None if curves is None else of_trials(curves, trials),
+        layers=None if layers is None else of_trials(layers, trials),
+        noise=None if noise is None else of_trials(noise, trials),
         effective=effective,
         options=options,
     )
@@ -100,11 +97,6 @@ def trials_of(group: Group, chosen: tuple[Chosen, ...] | Missing) -> set[str]:
     if not isinstance(chosen, tuple) or "trial_id" not in group.rows:
         return set()
     return set(chosen_rows(group, chosen)["trial_id"].tolist())
-
-
-def _of_trials(rows: Rows, trials: set[str]) -> Rows:
-    names, index = codes(rows["trial_id"])
-    return rows.where(np.array([name in trials for name in names], dtype=bool)[index])
 
 
 def group_findings(given: Sequence[GroupRows], mapper: Mapper = map) -> list[GroupFindings]:
