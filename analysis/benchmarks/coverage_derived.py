@@ -18,10 +18,9 @@ from lars_sweep.fit.average import (
     average,
     confidence_above,
     confidence_of_replicates,
-    scan,
-    target_answer,
 )
 from lars_sweep.fit.critical_batch import CriticalBatch, StepsToTarget, fit_critical_batch
+from lars_sweep.fit.crossings import scan, target_answer
 from lars_sweep.fit.edges import Design, find_edges
 from lars_sweep.fit.engine import Data, Noise
 from lars_sweep.fit.noise_scale import estimate_noise_scale, noise_parts
@@ -29,8 +28,8 @@ from lars_sweep.fit.steps import steps_forms
 from lars_sweep.fit.tuned import SHARED_BIAS
 
 MODULES = (
-    "linear", "engine", "forms", "average", "steps", "flat_top", "edges", "sigma", "critical_batch",
-    "fieller", "noise_scale", "tuned",
+    "linear", "engine", "forms", "average", "crossings", "steps", "flat_top", "edges", "sigma",
+    "critical_batch", "fieller", "noise_scale", "tuned",
 )  # fmt: skip
 WIDTHS = 40
 CHUNK = 100

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lars_sweep.fit.answers import Answer, Interval, Kind, estimate
-from lars_sweep.fit.distributions import f_tail, normal_quantile
+from lars_sweep.fit.answers import Answer, Interval, estimate
+from lars_sweep.fit.crossings import first_crossing, last_crossing, sparsely
+from lars_sweep.fit.distributions import f_tail
 from lars_sweep.fit.engine import (
     PROFILE,
     CurveFit,
@@ -197,44 +198,22 @@ def confidence_of_replicates(
     return np.asarray(np.sum(share / share.sum(axis=0) * confidence, axis=0))
 
 
-def scan(
-    confidence: Callable[[FloatArray], FloatArray], positions: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Confidence (m,) at positions (m,), refined until it climbs in small steps.
-
-    Between neighbours whose confidences differ by more than half a standard deviation, near the
-    middle, eight positions are inserted in equal ratio, up to five times over.
-
-    Args:
-        confidence: non-decreasing function of positive positions.
-        positions: where to begin, ascending; the last may be infinite.
-    """
-    values = confidence(positions)
-    for _ in range(5):
-        z = np.clip(normal_quantile(np.clip(values, 1e-12, 1.0 - 1e-12)), -3.0, 3.0)
-        coarse = np.flatnonzero((np.abs(np.diff(z)) > 0.5) & np.isfinite(positions[1:]))
-        if not len(coarse):
-            break
-        inserted = np.concatenate(
-            [np.geomspace(positions[i], positions[i + 1], 10)[1:-1] for i in coarse]
-        )
-        order = np.argsort(np.concatenate([positions, inserted]))
-        values = np.concatenate([values, confidence(inserted)])[order]
-        positions = np.concatenate([positions, inserted])[order]
-    return positions, values
-
-
 def prediction(averaged: AveragedFit, at: FloatArray, unit: str = "%") -> Answer:
     """The averaged curve at one point (1, d) with the 95 % interval of its mean."""
     value = float(averaged.predict(at)[0])
-    if averaged.noise is None:
+    noise = averaged.noise
+    if noise is None:
         return estimate(value, None, unit=unit, reason="no sigma")
     low, high = averaged.envelope(at)
-    reach = 6.0 * np.sqrt(averaged.noise.variance / np.min(averaged.best.data.weights))
-    for _ in range(5):  # outside the data the curves part by more than the seeds scatter
-        levels = np.linspace(low[0] - reach, high[0] + reach, 241)
+    reach = 6.0 * np.sqrt(noise.variance / np.min(averaged.best.data.weights))
+
+    def confidence_below(levels: FloatArray) -> FloatArray:
         points = np.repeat(at, len(levels), axis=0)
-        below = 1.0 - confidence_above(averaged, averaged.noise, points, levels)
+        return 1.0 - confidence_above(averaged, noise, points, levels)
+
+    for _ in range(5):  # outside the data the curves part by more than the seeds scatter
+        every = np.linspace(low[0] - reach, high[0] + reach, 241)
+        levels, below = sparsely(confidence_below, every)
         interval = Interval(
             low=first_crossing(levels, below, 0.025), high=last_crossing(levels, below, 0.975)
         )
@@ -242,29 +221,6 @@ def prediction(averaged: AveragedFit, at: FloatArray, unit: str = "%") -> Answer
             break
         reach *= 4.0
     return estimate(value, interval, unit=unit)
-
-
-def first_crossing(positions: FloatArray, confidence: FloatArray, at: float) -> float | None:
-    """First position where a confidence that starts below ``at`` reaches it, if it does."""
-    if confidence[0] >= at or not np.any(confidence >= at):
-        return None
-    return _between(positions, confidence, int(np.argmax(confidence >= at)), at)
-
-
-def last_crossing(positions: FloatArray, confidence: FloatArray, at: float) -> float | None:
-    """Last position where the confidence rises to ``at``; None if it stays below at the end."""
-    if confidence[-1] < at or not np.any(confidence < at):
-        return None
-    return _between(positions, confidence, int(np.flatnonzero(confidence < at)[-1]) + 1, at)
-
-
-def _between(positions: FloatArray, confidence: FloatArray, after: int, at: float) -> float | None:
-    low, high = confidence[after - 1], confidence[after]
-    # Confidence is close to a normal distribution function of the position.
-    start, goal, end = normal_quantile(np.clip([low, at, high], 1e-12, 1.0 - 1e-12))
-    share = (goal - start) / (end - start)
-    found = positions[after - 1] + share * (positions[after] - positions[after - 1])
-    return float(found) if np.isfinite(found) else None
 
 
 def held_out(forms: Callable[[Data], Sequence[Form]], data: Data, noise: Noise | None) -> HeldOut:
@@ -290,39 +246,3 @@ def held_out(forms: Callable[[Data], Sequence[Form]], data: Data, noise: Noise |
         persistence=float(data.y[-2] - data.y[-1]),
         leave_one_out=float(np.sqrt(np.mean(np.square(inner)))),
     )
-
-
-def target_answer(
-    positions: FloatArray, confidence: FloatArray, tested: float, unit: str
-) -> Answer:
-    """What is known of the position where a rising curve reaches a target.
-
-    Args:
-        positions: (m,) ascending; the last is infinite, the limit of the curve.
-        confidence: that the curve is above the target there (m,).
-        tested: largest position with data.
-        unit: of the positions.
-
-    Returns:
-        ``reached`` (interval inside the data), ``bounded``, ``at_least`` (reached, but beyond the
-        search), ``never_compatible`` (the limit of the curve may lie below the target) or
-        ``cannot`` (it does, at 97.5 % confidence).
-    """
-    low = first_crossing(positions, confidence, 0.025)
-    value = first_crossing(positions, confidence, 0.5)
-    ever = float(confidence[-1])
-    if ever < 0.025:
-        reason = "the upper 97.5 % limit of the curve's end lies below the target"
-        return Answer(kind=Kind.CANNOT, unit=unit, reason=reason)
-    high = last_crossing(positions, confidence, 0.975)
-    interval = Interval(low=low, high=high)
-    if ever < 0.975:
-        reason = "a curve that ends below the target is not excluded at 97.5 %"
-        return Answer(
-            kind=Kind.NEVER_COMPATIBLE, value=value, interval=interval, unit=unit, reason=reason
-        )
-    if high is None:
-        reason = f"the upper limit lies beyond {positions[-2]:.3g} {unit}, where the search ends"
-        return Answer(kind=Kind.AT_LEAST, value=value, interval=interval, unit=unit, reason=reason)
-    kind = Kind.REACHED if high <= tested else Kind.BOUNDED
-    return Answer(kind=kind, value=value, interval=interval, unit=unit)

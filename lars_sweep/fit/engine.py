@@ -129,6 +129,11 @@ def _product(axes: list[FloatArray]) -> FloatArray:
     return np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=-1)
 
 
+_LEAP = 16.0
+"""How much finer the next lattice is where a parabola has found the minimum."""
+_STRIDES = np.array([1.0, 4.0, 16.0])
+
+
 def minimise(
     objective: Objective,
     axes: list[FloatArray],
@@ -137,9 +142,11 @@ def minimise(
 ) -> FloatArray:
     """Shapes (*batch, q) that minimise the objective: a grid, then lattices of shrinking step.
 
-    Each round tries a lattice around the best point and the minimum of the parabola through it,
-    which follows narrow valleys; the lattice moves without shrinking while its best point lies on
-    its own rim.
+    A lattice lies inside the ranges, so that a minimum at an end of one is found like any other. If
+    the parabola through it has its minimum there, a much finer lattice around that one is next. A
+    finer one without anything as low was wrong, as at a kink, where limits of beta begin to hold:
+    then the best point stays the middle, the lattice shrinks slowly (not while its best point lies
+    on its rim), and strides along the last move are tried, which follow a bent valley.
     """
     grid = _product(axes)
     values = np.broadcast_to(objective(grid), (*batch, len(grid)))
@@ -152,23 +159,55 @@ def minimise(
     lattice = _product([np.arange(-half_width, half_width + 1.0)] * len(axes))
     solution = _parabola(lattice)
     step = np.broadcast_to([axis[1] - axis[0] for axis in axes], best.shape) / half_width
+    middle, before, lowest = best, best, np.full(best.shape[:-1], np.inf)
+    leapt = done = np.zeros(best.shape[:-1], dtype=bool)
     for _ in range(60):
-        candidates = np.clip(best[..., None, :] + lattice * step[..., None, :], low, high)
+        middle = np.clip(middle, low + half_width * step, high - half_width * step)
+        candidates = np.clip(middle[..., None, :] + lattice * step[..., None, :], low, high)
         values = objective(candidates)
-        chosen = np.argmin(values, axis=-1)
-        vertex = np.clip(best + _vertex(len(axes), solution, values) * step, low, high)
-        one_each = np.arange(chosen.size), chosen.ravel()
-        nearest = candidates.reshape(-1, *lattice.shape)[one_each].reshape(best.shape)
-        lowest = values.reshape(-1, len(lattice))[one_each].reshape(chosen.shape)
-        # Clipped candidates coincide: only a move of the full width is one onto the rim.
-        rim = np.any(np.abs(nearest - best) > (half_width - 0.5) * step, axis=-1)
-        best = nearest
-        improved = objective(vertex[..., None, :])[..., 0] < lowest
-        best = np.where(improved[..., None], vertex, best)
-        step = np.where(rim[..., None], step, step / half_width)
-        if np.all(step < precision * (1.0 + np.abs(best))):
+        nearest, found = _lowest(candidates, values)
+        failed = leapt & (found > lowest * (1.0 + 1e-12))
+        limits = (low - middle) / step, (high - middle) / step
+        move, bowl = _vertex(len(axes), solution, values, limits)
+        leaps = bowl & ~failed & np.all(np.abs(move) <= half_width, axis=-1)
+        # At an end of the range nothing lies beyond the rim.
+        outermost = (np.abs(nearest - middle) > (half_width - 0.5) * step) & (nearest > low)
+        rim = np.any(outermost & (nearest < high), axis=-1)
+        best, lowest = _lower((best, lowest), (nearest, found), ~done)
+        done = done | (np.max(values, axis=-1) <= found * (1.0 + 1e-14))  # the rest is rounding
+        vertex = np.clip(middle + move * step, low, high)
+        slow = ~(leaps | done)
+        if np.any(slow):
+            strides = best[..., None, :] + _STRIDES[:, None] * (best - before)[..., None, :]
+            tried = np.clip(np.concatenate([vertex[..., None, :], strides], axis=-2), low, high)
+            before = np.where(slow[..., None], best, before)
+            best, lowest = _lower((best, lowest), _lowest(tried, objective(tried)), slow)
+        middle = np.where(leaps[..., None], vertex, best)
+        shrink = np.where(leaps, _LEAP, np.where(rim, 1.0, half_width))
+        step = step / np.where(failed, half_width / _LEAP, shrink)[..., None]
+        leapt = leaps
+        done = done | np.all(step < precision * (1.0 + np.abs(best)), axis=-1)
+        if np.all(done):
             break
     return np.asarray(best)
+
+
+def _lowest(points: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The point (..., q) of least value among (..., L, q), and that value (...,)."""
+    at = np.argmin(values, axis=-1)[..., None]
+    point = np.take_along_axis(points, at[..., None], axis=-2)[..., 0, :]
+    return point, np.take_along_axis(values, at, axis=-1)[..., 0]
+
+
+def _lower(
+    best: tuple[FloatArray, FloatArray], other: tuple[FloatArray, FloatArray], where: np.ndarray
+) -> tuple[FloatArray, FloatArray]:
+    """Points and values, replaced by others that are no higher, in some places (...,) only.
+
+    What is found in one place of a batch thus does not hang on how long another takes.
+    """
+    taken = where & (other[1] <= best[1])
+    return np.where(taken[..., None], other[0], best[0]), np.where(taken, other[1], best[1])
 
 
 def _parabola(lattice: FloatArray) -> FloatArray:
@@ -179,20 +218,34 @@ def _parabola(lattice: FloatArray) -> FloatArray:
     return np.asarray(np.linalg.pinv(monomials).T)
 
 
-def _vertex(q: int, solution: FloatArray, values: FloatArray) -> FloatArray:
-    """Minimum (..., q) of the parabola through lattice values (..., L), in steps."""
-    pairs = [(i, j) for i in range(q) for j in range(i, q)]
+def _vertex(
+    q: int, solution: FloatArray, values: FloatArray, limits: tuple[FloatArray, FloatArray]
+) -> tuple[FloatArray, np.ndarray]:
+    """Minimum (..., q) within limits of the parabola through lattice values (..., L), in steps.
+
+    Also whether it is one (...,): all values are finite, and the parabola is convex.
+    """
     known = np.isfinite(values)
     finite = values
     if not known.all():
         finite = np.where(known, values, np.max(values, where=known, initial=0.0))
     coefficients = finite @ solution
+    slope = coefficients[..., 1 : 1 + q]
     hessian = np.zeros((*values.shape[:-1], q, q))
+    pairs = [(i, j) for i in range(q) for j in range(i, q)]
     for (i, j), bend in zip(pairs, np.moveaxis(coefficients[..., 1 + q :], -1, 0), strict=True):
         hessian[..., i, j] += bend
         hessian[..., j, i] += bend
-    vertex, convex = solve_spd(hessian, -coefficients[..., 1 : 1 + q])
-    return np.where(convex[..., None], vertex, 0.0)
+    free, convex = solve_spd(hessian, -slope)
+    vertex = np.clip(np.where(convex[..., None], free, 0.0), *limits)
+    if q > 1 and np.any(vertex != free):
+        # Along a limit that holds the minimum is another than the clipped one: by coordinates.
+        for i in [*range(q)] * 3:
+            rest = slope[..., i] + np.sum(hessian[..., i, :] * vertex, axis=-1)
+            bend = np.where(convex, hessian[..., i, i], np.inf)
+            own = vertex[..., i] - rest / bend
+            vertex[..., i] = np.clip(own, limits[0][..., i], limits[1][..., i])
+    return vertex, convex & known.all(axis=-1)
 
 
 def fit_many(

@@ -10,8 +10,8 @@ import numpy as np
 
 from lars_sweep.fit import steps
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
-from lars_sweep.fit.average import first_crossing, last_crossing
 from lars_sweep.fit.best_lr import MINIMUM_TO_RANK, LrScaling, noise_of
+from lars_sweep.fit.crossings import first_crossing, last_crossing, sparsely
 from lars_sweep.fit.engine import CurveFit, Noise, minimise
 from lars_sweep.fit.linear import FloatArray, lstsq_on_line
 
@@ -119,12 +119,17 @@ def _interval(
     spread = np.sqrt(noise.variance / np.min(curves[0].data.weights))
     reach = 8.0 * float(np.ptp(values) + spread) + 1e-6
     middle = float(weights @ values)
-    for _ in range(6):
-        levels = middle + reach * np.linspace(-1.0, 1.0, _LEVELS)
-        below = np.zeros(_LEVELS)
+
+    def confidence_below(levels: FloatArray) -> FloatArray:
+        below = np.zeros(len(levels))
         for curve, weight, own in zip(curves, weights, values, strict=True):
             rise = np.clip((_profile(curve, at, levels) - curve.rss) / noise.variance, 0.0, 1e12)
             below += weight * noise.confidence(np.sign(levels - own) * np.sqrt(rise))
+        return below
+
+    for _ in range(6):
+        every = middle + reach * np.linspace(-1.0, 1.0, _LEVELS)
+        levels, below = sparsely(confidence_below, every)
         low, high = first_crossing(levels, below, 0.025), last_crossing(levels, below, 0.975)
         if low is not None and high is not None:
             return Interval(low=float(np.exp(low)), high=float(np.exp(high)))

@@ -18,13 +18,10 @@ from lars_sweep.fit.average import (
     HeldOut,
     average,
     confidence_above,
-    first_crossing,
     held_out,
-    last_crossing,
     prediction,
-    scan,
-    target_answer,
 )
+from lars_sweep.fit.crossings import first_crossing, last_crossing, scan, target_answer
 from lars_sweep.fit.distributions import student_quantile
 from lars_sweep.fit.engine import (
     CurveFit,
