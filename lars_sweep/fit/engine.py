@@ -137,10 +137,10 @@ _STRIDES = np.array([1.0, 4.0, 16.0])
 def minimise(
     objective: Objective,
     axes: list[FloatArray],
-    batch: tuple[int, ...] = (),
+    count: int,
     precision: float = 1e-11,
 ) -> FloatArray:
-    """Shapes (*batch, q) that minimise the objective: a grid, then lattices of shrinking step.
+    """Shapes (m, q) of ``count`` problems that minimise the objective: a grid, then lattices of shrinking step.
 
     A lattice lies inside the ranges, so that a minimum at an end of one is found like any other. If
     the parabola through it has its minimum there, a much finer lattice around that one is next. A
@@ -149,7 +149,7 @@ def minimise(
     on its rim), and strides along the last move are tried, which follow a bent valley.
     """
     grid = _product(axes)
-    values = np.broadcast_to(objective(grid), (*batch, len(grid)))
+    values = np.broadcast_to(objective(grid), (count, len(grid)))
     best = grid[np.argmin(values, axis=-1)]
     if not axes:
         return np.asarray(best)
@@ -159,8 +159,8 @@ def minimise(
     lattice = _product([np.arange(-half_width, half_width + 1.0)] * len(axes))
     solution = _parabola(lattice)
     step = np.broadcast_to([axis[1] - axis[0] for axis in axes], best.shape) / half_width
-    middle, before, lowest = best, best, np.full(best.shape[:-1], np.inf)
-    leapt = done = np.zeros(best.shape[:-1], dtype=bool)
+    middle, before, lowest = best, best, np.full(count, np.inf)
+    leapt = done = np.zeros(count, dtype=bool)
     for _ in range(60):
         middle = np.clip(middle, low + half_width * step, high - half_width * step)
         candidates = np.clip(middle[..., None, :] + lattice * step[..., None, :], low, high)
@@ -193,16 +193,15 @@ def minimise(
 
 
 def _lowest(points: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The point (..., q) of least value among (..., L, q), and that value (...,)."""
-    at = np.argmin(values, axis=-1)[..., None]
-    point = np.take_along_axis(points, at[..., None], axis=-2)[..., 0, :]
-    return point, np.take_along_axis(values, at, axis=-1)[..., 0]
+    """The points (m, q) of least value among (m, L, q), and these values (m,)."""
+    at = np.arange(len(values)), np.argmin(values, axis=-1)
+    return points[at], values[at]
 
 
 def _lower(
     best: tuple[FloatArray, FloatArray], other: tuple[FloatArray, FloatArray], where: np.ndarray
 ) -> tuple[FloatArray, FloatArray]:
-    """Points and values, replaced by others that are no higher, in some places (...,) only.
+    """Points and values, replaced by others that are no higher, in some places (m,) only.
 
     What is found in one place of a batch thus does not hang on how long another takes.
     """
@@ -270,7 +269,7 @@ def fit_many(
         rest = y[:, None, :] - form.offset(spread, x)
         return constrained_lstsq(form.basis(spread, x), rest, weights[:, None, :], feasible)
 
-    theta = minimise(lambda shapes: solve(shapes)[1], form.grid(x), batch=(len(y),))
+    theta = minimise(lambda shapes: solve(shapes)[1], form.grid(x), len(y))
     beta, rss = solve(theta[:, None, :])
     return theta, beta[:, 0], rss[:, 0]
 
@@ -337,7 +336,7 @@ def profile_many(
             return rss_on_line(basis[0], y, weights, feasible, rows, target)
         return lstsq_on_line(basis, y[:, None, :], weights[:, None, :], feasible, rows, target)[1]
 
-    theta = minimise(objective, form.grid(x), batch=(len(values),), precision=precision)
+    theta = minimise(objective, form.grid(x), len(values), precision=precision)
     return np.asarray(objective(theta[:, None, :])[:, 0])
 
 
@@ -381,7 +380,7 @@ def profile_of_linear(curve: CurveFit, index: int, values: FloatArray) -> FloatA
         target = np.broadcast_to(values[:, None], (len(values), spread.shape[-2]))
         return lstsq_on_line(basis, rest, data.weights, feasible, functional, target)[1]
 
-    theta = minimise(objective, form.grid(data.x), batch=(len(values),), precision=PROFILE)
+    theta = minimise(objective, form.grid(data.x), len(values), precision=PROFILE)
     return np.asarray(objective(theta[:, None, :])[:, 0])
 
 
@@ -399,7 +398,7 @@ def profile_of_shape(curve: CurveFit, index: int, values: FloatArray) -> FloatAr
         rest = data.y - form.offset(theta, data.x)
         return constrained_lstsq(form.basis(theta, data.x), rest, data.weights, feasible)[1]
 
-    theta = minimise(objective, others, batch=(len(values),), precision=PROFILE)
+    theta = minimise(objective, others, len(values), precision=PROFILE)
     return np.asarray(objective(theta[:, None, :])[:, 0])
 
 

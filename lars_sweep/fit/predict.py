@@ -150,5 +150,5 @@ def _profile(curve: CurveFit, at: FloatArray, values: FloatArray) -> FloatArray:
         basis = form.basis(shapes, data.x)
         return lstsq_on_line(basis, rest, data.weights, feasible, here, target)[1]
 
-    theta = minimise(objective, form.grid(data.x), batch=(len(values),), precision=_PROFILE)
+    theta = minimise(objective, form.grid(data.x), len(values), precision=_PROFILE)
     return np.asarray(objective(theta[:, None, :])[:, 0])

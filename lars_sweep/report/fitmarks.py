@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lars_sweep.fit.answers import Interval
 from lars_sweep.report.canvas import INK, MUTED, RED
+from lars_sweep.report.strokes import add_dots, add_strokes
 
 FloatArray = NDArray[np.float64]
 Handle = Line2D | Patch
@@ -84,9 +85,8 @@ def draw_cells(
     """Means as markers with their 95 % bars; ``hollow`` (n,) is true where one is not to trust."""
     known = np.isfinite(limits[0]) & np.isfinite(limits[1])
     if known.any():
-        axes.vlines(
-            x[known], limits[0][known], limits[1][known], color=color, linewidth=1.2, zorder=2.8
-        )
+        low, high = (np.stack([x, limit], axis=-1)[known] for limit in limits)
+        add_strokes(axes, low, high, color=color, width=1.2, zorder=2.8)
     open_ = np.zeros(len(x), dtype=bool) if hollow is None else hollow.astype(bool)
     for part, face, edge in ((~open_, color, "white"), (open_, "white", color)):
         if not part.any():
@@ -102,7 +102,7 @@ def draw_cells(
 def draw_dots(axes: Axes, x: FloatArray, y: FloatArray, color: str) -> None:
     """Single seeds as small pale dots."""
     if len(x):
-        axes.plot(x, y, "o", color=color, alpha=0.45, markersize=3.3, markeredgewidth=0, zorder=2)
+        add_dots(axes, x, y, color=color, size=3.3, alpha=0.45, zorder=2)
 
 
 def draw_level(

@@ -14,9 +14,11 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
+
+from lars_sweep.report.strokes import add_strokes
+from lars_sweep.report.tick_labels import TickLabels
 
 Which = Literal["major", "minor"]
 _WHICH: tuple[Which, Which] = ("major", "minor")
@@ -95,18 +97,18 @@ def _marks(
 
 def _grid(axes: Axes, name: str, at: np.ndarray) -> Artist:
     """Lines over the whole width or height."""
-    across = np.broadcast_to([0.0, 1.0], (len(at), 2))
-    along = np.repeat(at[:, None], 2, axis=1)
-    ends = (along, across) if name == "x" else (across, along)
-    lines = LineCollection(
-        list(np.stack(ends, axis=-1)), colors=_rc("grid.color"), zorder=_ORDER,
-        linewidths=_rc("grid.linewidth"), capstyle="projecting",
+    none = np.zeros(len(at))
+    start, end = (
+        np.stack([at, none + side] if name == "x" else [none + side, at], axis=-1)
+        for side in (0.0, 1.0)
+    )
+    return add_strokes(
+        axes, start, end, color=_rc("grid.color"), width=_rc("grid.linewidth"), zorder=_ORDER,
+        cap="projecting",
         transform=axes.get_xaxis_transform("grid") if name == "x" else (
             axes.get_yaxis_transform("grid")
         ),
     )  # fmt: skip
-    axes.add_collection(lines, autolim=False)
-    return lines
 
 
 def _strokes(axes: Axes, name: str, at: np.ndarray, length: float, width: float) -> Artist:
@@ -133,6 +135,13 @@ def _labels(
     color = _rc(f"{name}tick.labelcolor")
     x = name == "x"
     place, va, ha = (axes.get_xaxis_text1_transform if x else axes.get_yaxis_text1_transform)(pad)
+    if not any("$" in label for label in labels):
+        shown = np.array([bool(label) for label in labels], dtype=bool)
+        texts = [label for label in labels if label]
+        row = TickLabels("x" if x else "y", at[shown], texts, place, size, color, _ORDER)
+        axes.add_artist(row)
+        row.set_clip_on(False)
+        return [row]
     return [
         axes.text(value if x else 0.0, 0.0 if x else value, text, transform=place, va=va, ha=ha,
                   size=size, color=color, zorder=_ORDER)

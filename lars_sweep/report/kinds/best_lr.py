@@ -22,6 +22,7 @@ from lars_sweep.report.kinds.laws_marks import FORMS, draw_laws, law_handles
 from lars_sweep.report.labels import NBSP, batch_label, figure_footer, lr_label, number
 from lars_sweep.report.marks import handle
 from lars_sweep.report.sections import Drawing, Section
+from lars_sweep.report.strokes import add_strokes
 from lars_sweep.report.tables import Table
 from lars_sweep.report.verdicts import Verdict
 from lars_sweep.report.wording import answer_cell, interval_words, sentence, some
@@ -183,8 +184,8 @@ def _draw_view(axes: Axes, mine: pd.DataFrame, view: _View) -> None:
     drawn = np.concatenate([lr, *(ranges[name].to_numpy(float) for name in ("low", "high"))])
     canvas.batch_axis(axes, [int(b) for b in batch])
     canvas.log_y_axis(axes, float(drawn.min()), float(drawn.max()), view.unit)
-    axes.vlines(ranges["batch"], ranges["low"], ranges["high"], color=MUTED, alpha=0.22,
-                linewidth=7, zorder=1)  # fmt: skip
+    bottom, top = (ranges[["batch", name]].to_numpy(float) for name in ("low", "high"))
+    add_strokes(axes, bottom, top, color=MUTED, alpha=0.22, width=7, zorder=1)
     draw_laws(axes, mine[mine["what"].isin(list(FORMS))], (batch.min(), batch.max()))
     draw_cells(axes, batch, lr, (low, high), color=INK, marker="o")
 
