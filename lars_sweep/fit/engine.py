@@ -140,7 +140,7 @@ def minimise(
     count: int,
     precision: float = 1e-11,
 ) -> FloatArray:
-    """Shapes (m, q) of ``count`` problems that minimise the objective: a grid, then lattices of shrinking step.
+    """Shapes (m, q) of ``count`` problems that minimise the objective: a grid, then finer lattices.
 
     A lattice lies inside the ranges, so that a minimum at an end of one is found like any other. If
     the parabola through it has its minimum there, a much finer lattice around that one is next. A

@@ -209,7 +209,7 @@ def test_no_lr_that_is_out_is_called_good(sigma: float) -> None:
 
 def test_edges_that_cross_are_refused() -> None:
     """A delta far below what 0.6 points of noise resolve: the estimates come out swapped."""
-    (result,) = lr_intervals(sweep(seed=6, sd=0.6), 1e-6)
+    (result,) = lr_intervals(sweep(seed=0, sd=0.6), 1e-6)
     assert result.low.kind is result.high.kind is Kind.NOT_IDENTIFIED
     assert "edges cross" in result.low.reason
     assert result.inner is None
