@@ -37,9 +37,10 @@ from lars_sweep.spec.trial import TrialSpec
 from lars_sweep.worker.analytic import AnalyticTrainer
 
 MODULES = (
-    "linear", "engine", "forms", "average", "crossings", "steps", "flat_top", "edges", "sigma",
-    "tuned", "divergence", "lr_design", "cells", "lr_interval", "lr_verdicts", "edge_answers",
-    "baseline", "best_lr", "predict", "surface", "../worker/analytic",
+    "linear", "search", "engine", "forms", "log_forms", "average", "crossings", "steps",
+    "flat_top", "edges", "sigma", "tuned", "divergence", "lr_design", "cells", "lr_interval",
+    "lr_verdicts", "edge_answers", "baseline", "best_lr", "predict", "surface",
+    "../worker/analytic",
 )  # fmt: skip
 DELTA, SAMPLES = 0.5, 50_000
 EVALUATIONS = 8

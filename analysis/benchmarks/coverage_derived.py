@@ -28,8 +28,8 @@ from lars_sweep.fit.steps import steps_forms
 from lars_sweep.fit.tuned import SHARED_BIAS
 
 MODULES = (
-    "linear", "engine", "forms", "average", "crossings", "steps", "flat_top", "edges", "sigma",
-    "critical_batch", "fieller", "noise_scale", "tuned",
+    "linear", "search", "engine", "forms", "log_forms", "average", "crossings", "steps",
+    "flat_top", "edges", "sigma", "critical_batch", "fieller", "noise_scale", "tuned",
 )  # fmt: skip
 WIDTHS = 40
 CHUNK = 100

@@ -25,8 +25,9 @@ from lars_sweep.fit.engine import (
     profile_of_linear,
     profile_of_shape,
 )
-from lars_sweep.fit.forms import Form, LogFixedPower, LogPower, LogSaturating
+from lars_sweep.fit.forms import Form
 from lars_sweep.fit.linear import FloatArray
+from lars_sweep.fit.log_forms import LogFixedPower, LogPower, LogSaturating
 from lars_sweep.fit.lr_interval import LrInterval
 from lars_sweep.nouns import count
 

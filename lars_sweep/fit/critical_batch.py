@@ -21,8 +21,8 @@ from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
 from lars_sweep.fit.distributions import chi2_quantile, student_quantile
 from lars_sweep.fit.engine import Noise
 from lars_sweep.fit.fieller import fieller
-from lars_sweep.fit.forms import LogSteps
 from lars_sweep.fit.linear import FloatArray
+from lars_sweep.fit.log_forms import LogSteps
 from lars_sweep.fit.tuned import Tuned
 from lars_sweep.nouns import count
 

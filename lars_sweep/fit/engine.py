@@ -1,7 +1,7 @@
 """Variable projection: the global optimum of a curve without start values, and its profiles.
 
 The linear part of a `Form` is solved exactly for every point of a grid of shapes; the best point is
-refined on ever finer lattices. A profile of any derived number adds one linear equation. Golub and
+refined (`search.minimise`). A profile of any derived number adds one linear equation. Golub and
 Pereyra 1973; Czech et al. 2026 (arXiv 2603.22339) for scaling curves.
 """
 
@@ -21,14 +21,11 @@ from lars_sweep.fit.linear import (
     constrained_lstsq,
     lstsq_on_line,
     rss_on_line,
-    solve_spd,
 )
+from lars_sweep.fit.search import minimise
 
 # Resolution of shapes inside a profile: its RSS is then wrong by the square of this.
 PROFILE = 1e-5
-
-Objective = Callable[[FloatArray], FloatArray]
-"""Residual sums of squares (..., G) of shapes (..., G, q)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,131 +119,6 @@ def corrected_akaike(n: int, k: int, rss: float) -> float | None:
     return float(n * np.log(rss / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1))
 
 
-def _product(axes: list[FloatArray]) -> FloatArray:
-    """All combinations of the axes (G, q)."""
-    if not axes:
-        return np.zeros((1, 0))
-    return np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=-1)
-
-
-_LEAP = 16.0
-"""How much finer the next lattice is where a parabola has found the minimum."""
-_STRIDES = np.array([1.0, 4.0, 16.0])
-
-
-def minimise(
-    objective: Objective,
-    axes: list[FloatArray],
-    count: int,
-    precision: float = 1e-11,
-) -> FloatArray:
-    """Shapes (m, q) of ``count`` problems that minimise the objective: a grid, then finer lattices.
-
-    A lattice lies inside the ranges, so that a minimum at an end of one is found like any other. If
-    the parabola through it has its minimum there, a much finer lattice around that one is next. A
-    finer one without anything as low was wrong, as at a kink, where limits of beta begin to hold:
-    then the best point stays the middle, the lattice shrinks slowly (not while its best point lies
-    on its rim), and strides along the last move are tried, which follow a bent valley.
-    """
-    grid = _product(axes)
-    values = np.broadcast_to(objective(grid), (count, len(grid)))
-    best = grid[np.argmin(values, axis=-1)]
-    if not axes:
-        return np.asarray(best)
-    low = np.array([axis[0] for axis in axes])
-    high = np.array([axis[-1] for axis in axes])
-    half_width = 2 if len(axes) == 2 else 4
-    lattice = _product([np.arange(-half_width, half_width + 1.0)] * len(axes))
-    solution = _parabola(lattice)
-    step = np.broadcast_to([axis[1] - axis[0] for axis in axes], best.shape) / half_width
-    middle, before, lowest = best, best, np.full(count, np.inf)
-    leapt = done = np.zeros(count, dtype=bool)
-    for _ in range(60):
-        middle = np.clip(middle, low + half_width * step, high - half_width * step)
-        candidates = np.clip(middle[..., None, :] + lattice * step[..., None, :], low, high)
-        values = objective(candidates)
-        nearest, found = _lowest(candidates, values)
-        failed = leapt & (found > lowest * (1.0 + 1e-12))
-        limits = (low - middle) / step, (high - middle) / step
-        move, bowl = _vertex(len(axes), solution, values, limits)
-        leaps = bowl & ~failed & np.all(np.abs(move) <= half_width, axis=-1)
-        # At an end of the range nothing lies beyond the rim.
-        outermost = (np.abs(nearest - middle) > (half_width - 0.5) * step) & (nearest > low)
-        rim = np.any(outermost & (nearest < high), axis=-1)
-        best, lowest = _lower((best, lowest), (nearest, found), ~done)
-        done = done | (np.max(values, axis=-1) <= found * (1.0 + 1e-14))  # the rest is rounding
-        vertex = np.clip(middle + move * step, low, high)
-        slow = ~(leaps | done)
-        if np.any(slow):
-            strides = best[..., None, :] + _STRIDES[:, None] * (best - before)[..., None, :]
-            tried = np.clip(np.concatenate([vertex[..., None, :], strides], axis=-2), low, high)
-            before = np.where(slow[..., None], best, before)
-            best, lowest = _lower((best, lowest), _lowest(tried, objective(tried)), slow)
-        middle = np.where(leaps[..., None], vertex, best)
-        shrink = np.where(leaps, _LEAP, np.where(rim, 1.0, half_width))
-        step = step / np.where(failed, half_width / _LEAP, shrink)[..., None]
-        leapt = leaps
-        done = done | np.all(step < precision * (1.0 + np.abs(best)), axis=-1)
-        if np.all(done):
-            break
-    return np.asarray(best)
-
-
-def _lowest(points: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The points (m, q) of least value among (m, L, q), and these values (m,)."""
-    at = np.arange(len(values)), np.argmin(values, axis=-1)
-    return points[at], values[at]
-
-
-def _lower(
-    best: tuple[FloatArray, FloatArray], other: tuple[FloatArray, FloatArray], where: np.ndarray
-) -> tuple[FloatArray, FloatArray]:
-    """Points and values, replaced by others that are no higher, in some places (m,) only.
-
-    What is found in one place of a batch thus does not hang on how long another takes.
-    """
-    taken = where & (other[1] <= best[1])
-    return np.where(taken[..., None], other[0], best[0]), np.where(taken, other[1], best[1])
-
-
-def _parabola(lattice: FloatArray) -> FloatArray:
-    """What turns lattice values (L,) into a parabola by least squares (L, 1 + q + pairs)."""
-    q = lattice.shape[1]
-    squares = [lattice[:, i] * lattice[:, j] for i in range(q) for j in range(i, q)]
-    monomials = np.column_stack([np.ones(len(lattice)), lattice, *squares])
-    return np.asarray(np.linalg.pinv(monomials).T)
-
-
-def _vertex(
-    q: int, solution: FloatArray, values: FloatArray, limits: tuple[FloatArray, FloatArray]
-) -> tuple[FloatArray, np.ndarray]:
-    """Minimum (..., q) within limits of the parabola through lattice values (..., L), in steps.
-
-    Also whether it is one (...,): all values are finite, and the parabola is convex.
-    """
-    known = np.isfinite(values)
-    finite = values
-    if not known.all():
-        finite = np.where(known, values, np.max(values, where=known, initial=0.0))
-    coefficients = finite @ solution
-    slope = coefficients[..., 1 : 1 + q]
-    hessian = np.zeros((*values.shape[:-1], q, q))
-    pairs = [(i, j) for i in range(q) for j in range(i, q)]
-    for (i, j), bend in zip(pairs, np.moveaxis(coefficients[..., 1 + q :], -1, 0), strict=True):
-        hessian[..., i, j] += bend
-        hessian[..., j, i] += bend
-    free, convex = solve_spd(hessian, -slope)
-    vertex = np.clip(np.where(convex[..., None], free, 0.0), *limits)
-    if q > 1 and np.any(vertex != free):
-        # Along a limit that holds the minimum is another than the clipped one: by coordinates.
-        for i in [*range(q)] * 3:
-            rest = slope[..., i] + np.sum(hessian[..., i, :] * vertex, axis=-1)
-            bend = np.where(convex, hessian[..., i, i], np.inf)
-            own = vertex[..., i] - rest / bend
-            vertex[..., i] = np.clip(own, limits[0][..., i], limits[1][..., i])
-    return vertex, convex & known.all(axis=-1)
-
-
 def fit_many(
     form: Form, x: FloatArray, y: FloatArray, weights: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -326,9 +198,17 @@ def profile_many(
     x, y, weights = data
     feasible = form.feasible()
 
+    def turned(theta: FloatArray, way: float) -> FloatArray:
+        """Shapes (..., G, q) to upright coordinates (m, G, q), or back."""
+        if theta.shape[-1] < 2:
+            return theta
+        skew = way * np.asarray(form.skew(theta, at[:, None, :]))
+        first = np.stack([skew, *[np.zeros_like(skew)] * (theta.shape[-1] - 1)], axis=-1)
+        return theta + first
+
     def objective(theta: FloatArray) -> FloatArray:
         common = theta.ndim == 2
-        spread = theta[None] if common else theta
+        spread = theta[None] if common else turned(theta, -1.0)
         rows = functional(spread, at[:, None, None, :])
         target = np.broadcast_to(values[:, None], rows.shape[:-1])
         basis = form.basis(spread, x)
@@ -336,7 +216,9 @@ def profile_many(
             return rss_on_line(basis[0], y, weights, feasible, rows, target)
         return lstsq_on_line(basis, y[:, None, :], weights[:, None, :], feasible, rows, target)[1]
 
-    theta = minimise(objective, form.grid(x), len(values), precision=precision)
+    theta = minimise(
+        objective, form.grid(x), len(values), precision, turn=lambda shapes: turned(shapes, 1.0)
+    )
     return np.asarray(objective(theta[:, None, :])[:, 0])
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from lars_sweep.fit.linear import FloatArray, Inequalities, free
+from lars_sweep.fit.linear import FloatArray, Inequalities
 
 BEST_ACCURACY = 100.0
 
@@ -47,9 +47,28 @@ class Form(Protocol):
     def natural(self, theta: FloatArray) -> FloatArray:
         """Theta in the units of the formula (..., q)."""
 
+    def skew(self, theta: FloatArray, point: FloatArray) -> FloatArray | float:
+        """What (...,) is to be added to the first of theta (..., q), given the others.
 
-class _NoOffset:
+        The sum alone decides on the basis at a point (..., d). Limits of beta that hold for the
+        curves through a value there then begin to do so along the other axes of a search, which
+        would otherwise get stuck on a slanting edge.
+        """
+
+
+class Upright:
+    """A form of at most one shape parameter, or none that is searched along an edge."""
+
+    def skew(self, theta: FloatArray, point: FloatArray) -> FloatArray | float:
+        """See `Form`."""
+        return 0.0
+
+
+class NoOffset(Upright):
+    """A form that is linear but for its shape."""
+
     def offset(self, theta: FloatArray, x: FloatArray) -> FloatArray | float:
+        """See `Form`."""
         return 0.0
 
 
@@ -73,7 +92,7 @@ def _saturating_limits(chance: float, *, from_chance: bool) -> Inequalities:
 
 
 @dataclass(frozen=True, slots=True)
-class Exp(_NoOffset):
+class Exp(NoOffset):
     """``acc = a - b exp(-S/S0)``, ``0 <= b <= a - chance``, ``a <= 100``; x = (S, B)."""
 
     chance: float = 0.0
@@ -100,7 +119,7 @@ class Exp(_NoOffset):
 
 
 @dataclass(frozen=True, slots=True)
-class Hinge2(_NoOffset):
+class Hinge2(NoOffset):
     """``acc = a - b max(0, log2(Sh/S))**2``, ``0 <= b``, ``a <= 100``; x = (S, B).
 
     The foot Sh is the second smallest S or more. Below it a single cell lies on the fall, through
@@ -136,7 +155,7 @@ class Hinge2(_NoOffset):
 
 
 @dataclass(frozen=True, slots=True)
-class Power(_NoOffset):
+class Power(NoOffset):
     """``acc = a - b (S/1000)**-c``, ``0 <= b``, ``a <= 100``, ``0.05 <= c <= 2``; x = (S, B)."""
 
     name: ClassVar[str] = "power"
@@ -161,7 +180,7 @@ class Power(_NoOffset):
 
 
 @dataclass(frozen=True, slots=True)
-class SeffExp(_NoOffset):
+class SeffExp(NoOffset):
     """``acc = a - b exp(-S_eff/S0)``, ``S_eff = S/(1 + Bc/B)``; limits as `Exp`; x = (S, B).
 
     Bc = 0 is the steps law; Bc -> inf, with S0 falling as 1/Bc, the examples law. Both limits are
@@ -185,9 +204,17 @@ class SeffExp(_NoOffset):
 
     def basis(self, theta: FloatArray, x: FloatArray) -> FloatArray:
         """See `Form`."""
-        share = theta[..., 1:2]
-        slow = (1.0 - share) + share * self.reference_batch / x[..., 1]
+        slow = self._slow(theta[..., 1:2], x[..., 1])
         return _falling(np.exp(-x[..., 0] / slow * np.exp(-theta[..., :1])))
+
+    def skew(self, theta: FloatArray, point: FloatArray) -> FloatArray | float:
+        """See `Form`."""
+        return np.log(self._slow(theta[..., 1], point[..., 1]))
+
+    def _slow(self, share: FloatArray, batch: FloatArray) -> FloatArray:
+        """S / S_eff, normalised at the reference batch."""
+        slow: FloatArray = (1.0 - share) + share * self.reference_batch / batch
+        return slow
 
     def feasible(self) -> Inequalities:
         """See `Form`."""
@@ -202,7 +229,7 @@ class SeffExp(_NoOffset):
 
 
 @dataclass(frozen=True, slots=True)
-class FlatTop(_NoOffset):
+class FlatTop(NoOffset):
     """``acc = A - kL max(0, xL - x)**2 - kR max(0, x - xL - w)**2``, k >= 0; x = log2 LR."""
 
     name: ClassVar[str] = "flat_top"
@@ -233,7 +260,7 @@ class FlatTop(_NoOffset):
 
 
 @dataclass(frozen=True, slots=True)
-class Split(_NoOffset):
+class Split(NoOffset):
     """``acc = A - kL max(0, x0 - x)**2 - kR max(0, x - x0)**2``, k >= 0; x = log2 LR."""
 
     name: ClassVar[str] = "split"
@@ -255,148 +282,3 @@ class Split(_NoOffset):
     def natural(self, theta: FloatArray) -> FloatArray:
         """See `Form`."""
         return theta
-
-
-@dataclass(frozen=True, slots=True)
-class LogPower(_NoOffset):
-    """``log LR = log c + alpha log(B/1024)``, that is ``LR = c (B/1024)**alpha``; x = B."""
-
-    name: ClassVar[str] = "power"
-    shape: ClassVar[tuple[str, ...]] = ()
-    linear: ClassVar[tuple[str, ...]] = ("log_c", "alpha")
-
-    def grid(self, x: FloatArray) -> list[FloatArray]:
-        """No shape."""
-        return []
-
-    def basis(self, theta: FloatArray, x: FloatArray) -> FloatArray:
-        """See `Form`."""
-        columns = np.stack([np.ones(len(x)), np.log(x[:, 0] / 1024.0)], axis=-1)
-        return np.broadcast_to(columns, (*theta.shape[:-1], *columns.shape))
-
-    def feasible(self) -> Inequalities:
-        """See `Form`."""
-        return free(2)
-
-    def natural(self, theta: FloatArray) -> FloatArray:
-        """See `Form`."""
-        return theta
-
-
-@dataclass(frozen=True, slots=True)
-class LogFixedPower:
-    """``log LR = log c + alpha log(B/1024)`` with alpha given: 0 constant, 1/2 root, 1 linear."""
-
-    alpha: float
-    shape: ClassVar[tuple[str, ...]] = ()
-    linear: ClassVar[tuple[str, ...]] = ("log_c",)
-
-    @property
-    def name(self) -> str:
-        """See `Form`."""
-        return {0.0: "constant", 0.5: "square_root", 1.0: "linear"}[self.alpha]
-
-    def grid(self, x: FloatArray) -> list[FloatArray]:
-        """No shape."""
-        return []
-
-    def basis(self, theta: FloatArray, x: FloatArray) -> FloatArray:
-        """See `Form`."""
-        return np.ones((*theta.shape[:-1], len(x), 1))
-
-    def offset(self, theta: FloatArray, x: FloatArray) -> FloatArray | float:
-        """See `Form`."""
-        line: FloatArray = self.alpha * np.log(x[:, 0] / 1024.0)
-        return line
-
-    def feasible(self) -> Inequalities:
-        """See `Form`."""
-        return free(1)
-
-    def natural(self, theta: FloatArray) -> FloatArray:
-        """See `Form`."""
-        return theta
-
-
-@dataclass(frozen=True, slots=True)
-class LogSaturating:
-    """``LR = c / (1 + B0/B)**power``; x = B.
-
-    power = 1 is the saturating law of McCandlish et al. 2018; power = 1/2 the null of LARS, whose
-    update has a fixed norm (PROTOCOL.md 10).
-    """
-
-    power: float = 1.0
-    shape: ClassVar[tuple[str, ...]] = ("B0",)
-    linear: ClassVar[tuple[str, ...]] = ("log_c",)
-
-    @property
-    def name(self) -> str:
-        """See `Form`."""
-        return "saturating" if self.power == 1.0 else "lars_null"
-
-    def grid(self, x: FloatArray) -> list[FloatArray]:
-        """B0 from eight octaves below the batches (constant) to eight above (a power)."""
-        log_b = np.log(x[:, 0])
-        return [np.arange(log_b.min() - 5.6, log_b.max() + 5.6, 0.15)]
-
-    def basis(self, theta: FloatArray, x: FloatArray) -> FloatArray:
-        """See `Form`."""
-        return np.ones((*theta.shape[:-1], len(x), 1))
-
-    def offset(self, theta: FloatArray, x: FloatArray) -> FloatArray | float:
-        """See `Form`."""
-        slow: FloatArray = -self.power * np.logaddexp(0.0, theta[..., :1] - np.log(x[:, 0]))
-        return slow
-
-    def feasible(self) -> Inequalities:
-        """See `Form`."""
-        return free(1)
-
-    def natural(self, theta: FloatArray) -> FloatArray:
-        """See `Form`."""
-        return np.exp(theta)
-
-
-@dataclass(frozen=True, slots=True)
-class LogSteps:
-    """``S = Smin (1 + (B_half/B)**alpha)``, fitted as log S; x = B (McCandlish et al. 2018).
-
-    At ``B = B_half`` the steps are twice the law ``Smin (B_half/B)**alpha`` of small batches, for
-    every alpha; alpha = 1 is perfect scaling there.
-    """
-
-    alpha: float | None = None
-    """A fixed exponent; None: free in [1/2, 2]."""
-    name: ClassVar[str] = "steps_to_target"
-    linear: ClassVar[tuple[str, ...]] = ("log_Smin",)
-
-    @property
-    def shape(self) -> tuple[str, ...]:
-        """See `Form`."""
-        return ("B_half",) if self.alpha is not None else ("B_half", "alpha")
-
-    def grid(self, x: FloatArray) -> list[FloatArray]:
-        """B_half from four octaves below the batches to eight above; alpha in its logarithm."""
-        log_b = np.log(x[:, 0])
-        halves = np.arange(log_b.min() - 2.8, log_b.max() + 5.6, 0.2)
-        exponents = np.linspace(np.log(0.5), np.log(2.0), 29)
-        return [halves] if self.alpha is not None else [halves, exponents]
-
-    def basis(self, theta: FloatArray, x: FloatArray) -> FloatArray:
-        """See `Form`."""
-        return np.ones((*theta.shape[:-1], len(x), 1))
-
-    def offset(self, theta: FloatArray, x: FloatArray) -> FloatArray | float:
-        """See `Form`."""
-        alpha = self.alpha if self.alpha is not None else np.exp(theta[..., 1:2])
-        slow: FloatArray = np.logaddexp(0.0, alpha * (theta[..., :1] - np.log(x[:, 0])))
-        return slow
-
-    def feasible(self) -> Inequalities:
-        """See `Form`."""
-        return free(1)
-
-    def natural(self, theta: FloatArray) -> FloatArray:
-        """See `Form`."""
-        return np.exp(theta)

@@ -12,8 +12,9 @@ from lars_sweep.fit import steps
 from lars_sweep.fit.answers import Answer, Interval, Kind, not_identified
 from lars_sweep.fit.best_lr import MINIMUM_TO_RANK, LrScaling, noise_of
 from lars_sweep.fit.crossings import first_crossing, last_crossing, sparsely
-from lars_sweep.fit.engine import CurveFit, Noise, minimise
+from lars_sweep.fit.engine import CurveFit, Noise
 from lars_sweep.fit.linear import FloatArray, lstsq_on_line
+from lars_sweep.fit.search import minimise
 
 OCTAVES = 1.0
 """How far outside the data an answer is given."""

@@ -16,7 +16,7 @@ import numpy as np
 from lars_sweep.fit.answers import Answer, not_identified, p_text
 from lars_sweep.fit.distributions import f_tail
 from lars_sweep.fit.engine import Noise, fit, profile_of_shape
-from lars_sweep.fit.forms import BEST_ACCURACY
+from lars_sweep.fit.forms import BEST_ACCURACY, NoOffset
 from lars_sweep.fit.linear import FloatArray, Inequalities
 from lars_sweep.fit.rows import Rows
 from lars_sweep.fit.tuned import Tuned, tuned
@@ -28,7 +28,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class BatchEpochs:
+class BatchEpochs(NoOffset):
     """``acc = a - b (S/1000)**-q (B/1024)**(p - q)``, ``0 <= b``, ``a <= 100``; x = (S, B).
 
     With ``S = E N/B`` this is ``a - b' B**p E**-q``; the shapes are log q in [0.05, 5] and p - q in
@@ -48,10 +48,6 @@ class BatchEpochs:
         slow = -np.exp(theta[..., :1]) * np.log(x[..., 0] / 1000.0)
         g = np.exp(slow + theta[..., 1:2] * np.log(x[..., 1] / 1024.0))
         return np.stack([np.ones_like(g), -g], axis=-1)
-
-    def offset(self, theta: FloatArray, x: FloatArray) -> FloatArray | float:
-        """See `lars_sweep.fit.forms.Form`."""
-        return 0.0
 
     def feasible(self) -> Inequalities:
         """See `lars_sweep.fit.forms.Form`."""

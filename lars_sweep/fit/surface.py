@@ -17,8 +17,9 @@ from typing import Literal
 import numpy as np
 
 from lars_sweep.fit.engine import Data, fit
-from lars_sweep.fit.forms import Exp, LogSaturating
+from lars_sweep.fit.forms import Exp
 from lars_sweep.fit.linear import FloatArray
+from lars_sweep.fit.log_forms import LogSaturating
 from lars_sweep.shipped import shipped
 
 Network = Literal["alexnet", "alexnet_bn", "resnet50", "googlenet"]

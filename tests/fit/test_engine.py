@@ -10,21 +10,9 @@ from hypothesis.extra.numpy import arrays
 from iminuit import Minuit
 from scipy import optimize
 
-from lars_sweep.fit import engine
+from lars_sweep.fit import engine, search
 from lars_sweep.fit.engine import Data, Noise, fit, profile_interval
-from lars_sweep.fit.forms import (
-    Exp,
-    FlatTop,
-    Form,
-    Hinge2,
-    LogFixedPower,
-    LogPower,
-    LogSaturating,
-    LogSteps,
-    Power,
-    SeffExp,
-    Split,
-)
+from lars_sweep.fit.forms import Exp, FlatTop, Form, Hinge2, Power, SeffExp, Split
 from lars_sweep.fit.linear import (
     Inequalities,
     constrained_lstsq,
@@ -32,6 +20,7 @@ from lars_sweep.fit.linear import (
     lstsq_on_line,
     rss_on_line,
 )
+from lars_sweep.fit.log_forms import LogFixedPower, LogPower, LogSaturating, LogSteps
 
 STEPS = np.geomspace(1000.0, 2e5, 9)
 STEPS_AND_BATCH = np.concatenate(
@@ -135,7 +124,7 @@ def test_constrained_least_squares_agrees_with_a_general_solver(
 def test_sums_of_squares_from_moments_are_those_of_the_residuals() -> None:
     rng = np.random.default_rng(5)
     form = SeffExp(reference_batch=4096.0, chance=0.1)
-    x, shapes = STEPS_AND_BATCH, engine._product(form.grid(STEPS_AND_BATCH))
+    x, shapes = STEPS_AND_BATCH, search._product(form.grid(STEPS_AND_BATCH))
     basis, values = form.basis(shapes, x), rng.uniform(60.0, 99.0, 7)
     y = 90.0 - 30.0 * np.exp(-x[:, 0] / 9000.0) + rng.normal(0.0, 0.2, (7, len(x)))
     weights = rng.uniform(1.0, 20.0, (7, len(x)))
@@ -249,3 +238,54 @@ def test_a_profile_that_never_rises_is_unbounded() -> None:
     found = profile_interval(lambda v: np.where(v < 0, v**2, 0.0), 0.0, 1.0, low=-10.0, high=10.0)
     assert found.low == pytest.approx(-1.0)
     assert found.high is None
+
+
+@given(
+    arrays(np.float64, 3, elements=st.floats(-1.0, 1.0)),
+    arrays(np.float64, 2, elements=st.floats(-1.5, 2.5)),
+)
+def test_a_minimum_inside_the_ranges_or_at_their_ends_is_found(
+    root: np.ndarray, middle: np.ndarray
+) -> None:
+    """A convex parabola over the unit square, against a solver that knows its slope."""
+    factor = np.array([[1.0, root[0]], [0.0, 1.0 + abs(root[1])]])
+    hessian = factor.T @ factor
+
+    def value(shape: np.ndarray) -> np.ndarray:
+        off = shape - middle
+        return 1.0 + np.einsum("...i,ij,...j->...", off, hessian, off)
+
+    axes = [np.linspace(0.0, 1.0, 11)] * 2
+    (found,) = search.minimise(lambda shapes: np.atleast_2d(value(shapes)), axes, 1)
+    expected = optimize.minimize(
+        lambda s: float(value(s)), [0.5, 0.5], jac=lambda s: 2.0 * hessian @ (s - middle),
+        bounds=[(0.0, 1.0)] * 2, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-10},
+    )  # fmt: skip
+    assert value(found) <= expected.fun + 1e-9
+    assert found == pytest.approx(expected.x, abs=1e-5)
+
+
+# Plateaus of five batches whose steps are long past the climb: the joint law is free along a bent
+# valley that ends where b <= a - chance begins to hold.
+PLATEAUS = Data(
+    x=np.array([[2930.0, 256], [5860, 256], [1465, 512], [2930, 512], [733, 1024], [1465, 1024],
+                [367, 2048], [733, 2048], [184, 4096], [367, 4096]]),
+    y=np.array([93.046, 92.969, 92.98, 93.005, 93.021, 92.976, 92.976, 92.976, 91.944, 92.964]),
+    weights=np.array([93.3, 82.4, 107.7, 92.5, 90.3, 103.7, 147.8, 92.0, 73.2, 90.6]),
+)  # fmt: skip
+
+
+def test_profiles_reach_the_bottom_of_a_valley_with_a_kink() -> None:
+    """Against a fine grid; the noise of these data is 0.05, and 0.2 makes an end of an interval."""
+    form, point = SeffExp(reference_batch=1024.0), np.array([[92.0, 8192.0]])
+    values = np.linspace(82.5, 92.0, 13)
+    curve = fit(form, PLATEAUS)
+    found = engine.profile_of_value(curve, np.repeat(point, len(values), axis=0), values)
+    axes = [np.linspace(3.4, 4.4, 2001), np.linspace(0.0, 0.5, 41)]
+    shapes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    basis, row = form.basis(shapes, PLATEAUS.x), form.basis(shapes, point)[:, 0]
+    y, weights = (np.tile(part, (len(shapes), 1)) for part in (PLATEAUS.y, PLATEAUS.weights))
+    for value, rss in zip(values, found, strict=True):
+        goal = np.full(len(shapes), value)
+        scanned = lstsq_on_line(basis, y, weights, form.feasible(), row, goal)[1].min()
+        assert rss <= scanned + 0.01, value

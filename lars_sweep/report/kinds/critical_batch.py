@@ -18,7 +18,7 @@ from lars_sweep.fit.critical_batch import (
     StepsToTarget,
     steps_to_target,
 )
-from lars_sweep.fit.forms import LogSteps
+from lars_sweep.fit.log_forms import LogSteps
 from lars_sweep.fit.steps import StepsFit
 from lars_sweep.nouns import count
 from lars_sweep.report.evidence import MOST_PANELS, Evidence, Panel, panels
