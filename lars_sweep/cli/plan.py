@@ -78,6 +78,7 @@ def plan(
 
 def _print(cost: "Cost", disk: int) -> None:
     from lars_sweep.cli.talk import print_table
+    from lars_sweep.nouns import count
 
     print_table(
         ("stratum", "points", "trials", "steps/trial", "steps", "images"),
@@ -87,8 +88,9 @@ def _print(cost: "Cost", disk: int) -> None:
         ],
     )
     print(
-        f"total: {len(cost.strata)} strata, {cost.points:,} points, {cost.trials:,} trials, "
-        f"{cost.steps:,} steps, {cost.images:,} images, peak disk {disk / 2**20:,.0f} MiB "
+        f"total: {count(len(cost.strata), 'stratum')}, {count(cost.points, 'point')}, "
+        f"{count(cost.trials, 'trial')}, {count(cost.steps, 'step')}, "
+        f"{count(cost.images, 'image')}, peak disk {disk / 2**20:,.0f} MiB "
         "(one worker)"
     )
     if cost.noise_images:

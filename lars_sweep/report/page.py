@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from lars_sweep import __version__
-from lars_sweep.report.canvas import to_svg
+from lars_sweep.report.formats import to_svg
 from lars_sweep.report.sections import Section
 
 CSS_PIXELS_PER_INCH = 96

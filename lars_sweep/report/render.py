@@ -14,6 +14,7 @@ from lars_sweep.fit.analysis import Analysis
 from lars_sweep.report import canvas
 from lars_sweep.report.evidence import Evidence
 from lars_sweep.report.exports import export_files
+from lars_sweep.report.formats import to_pdf, to_png, to_svg
 from lars_sweep.report.kinds import section_of
 from lars_sweep.report.observations import RUN
 from lars_sweep.report.page import Picture, to_image
@@ -98,11 +99,11 @@ def _little_collecting() -> Iterator[None]:
 def _draw(drawing: Drawing) -> DrawnFigure:
     drawn = drawing.draw()
     wide = drawn.shaped("wide")
-    svg = canvas.to_svg(wide)
+    svg = to_svg(wide)
     files = {
-        "png": canvas.to_png(wide),
+        "png": to_png(wide),
         "svg": svg,
-        "pdf": canvas.to_pdf(wide),
+        "pdf": to_pdf(wide),
         "csv": frame_csv(drawing.frame),
     }
     picture = Picture(

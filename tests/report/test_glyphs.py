@@ -8,7 +8,8 @@ import pytest
 from matplotlib.text import Text
 
 from lars_sweep.report import canvas, glyphs
-from lars_sweep.report.canvas import Canvas, make_canvas, style, to_pdf, to_png, to_svg
+from lars_sweep.report.canvas import Canvas, make_canvas, style
+from lars_sweep.report.formats import to_pdf, to_png, to_svg
 
 ONLY_IN_STIX = "\u2322"
 ONLY_NOT_BOLD = "\U0001d5a0"

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from lars_sweep.report import canvas
+from lars_sweep.report.formats import PNG_DPI, to_png, to_svg
 from lars_sweep.report.strokes import add_dots, add_strokes
 
 
@@ -24,7 +24,7 @@ def _figure() -> tuple[Figure, object]:
 
 
 def _dark(figure: Figure, tmp_path) -> np.ndarray:  # type: ignore[no-untyped-def]
-    (tmp_path / "figure.png").write_bytes(canvas.to_png(figure))
+    (tmp_path / "figure.png").write_bytes(to_png(figure))
     return imread(tmp_path / "figure.png")[..., :3].mean(axis=-1) < 0.5
 
 
@@ -35,18 +35,18 @@ def test_a_dot_has_its_place_and_diameter(tmp_path) -> None:  # type: ignore[no-
     assert (axes.get_xlim(), axes.get_ylim()) == limits
     dark = _dark(figure, tmp_path)
     rows, columns = np.nonzero(dark)
-    size = 18 / 72 * canvas.PNG_DPI
-    assert np.mean(rows) == pytest.approx(canvas.PNG_DPI / 2, abs=1)
-    assert np.mean(columns) == pytest.approx(canvas.PNG_DPI / 2, abs=1)
+    size = 18 / 72 * PNG_DPI
+    assert np.mean(rows) == pytest.approx(PNG_DPI / 2, abs=1)
+    assert np.mean(columns) == pytest.approx(PNG_DPI / 2, abs=1)
     assert len(rows) == pytest.approx(np.pi / 4 * size**2, rel=0.03)
 
 
 def test_many_dots_are_one_path_in_an_svg_and_all_are_there(tmp_path) -> None:  # type: ignore[no-untyped-def]
     figure, axes = _figure()
     x, y = np.geomspace(0.2, 5.0, 200), np.tile([30.0, 70.0], 100)
-    before = canvas.to_svg(figure).decode().count("<path")
+    before = to_svg(figure).decode().count("<path")
     add_dots(axes, x, y, color="black", size=2, alpha=1, zorder=2)
-    text = canvas.to_svg(figure).decode()
+    text = to_svg(figure).decode()
     assert text.count("<path") == before + 1
     assert "stroke-linecap: round" in text
     (path,) = [d for d in re.findall(r' d="([^"]*)"', text) if d.count("M") == 200]
@@ -59,5 +59,5 @@ def test_strokes_reach_from_start_to_end(tmp_path) -> None:  # type: ignore[no-u
     figure, axes = _figure()
     start, end = np.array([[1.0, 20.0], [5.0, 40.0]]), np.array([[1.0, 60.0], [5.0, 80.0]])
     add_strokes(axes, start, end, color="black", width=4, zorder=2)
-    rows = np.flatnonzero(_dark(figure, tmp_path).any(axis=1)) / canvas.PNG_DPI
+    rows = np.flatnonzero(_dark(figure, tmp_path).any(axis=1)) / PNG_DPI
     assert (1 - rows.max(), 1 - rows.min()) == pytest.approx((0.2, 0.8), abs=0.02)
