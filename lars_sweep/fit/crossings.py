@@ -25,14 +25,15 @@ Confidence = Callable[[FloatArray], FloatArray]
 def sparsely(confidence: Confidence, positions: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Those of the positions that decide where the confidence passes a mark, and it there.
 
-    Every eighth position, and all between two of these on different sides of a mark.
+    Every eighth position, and all between two of these on different sides of a mark; what goes up
+    and down again between two of the former is not seen.
     """
     at = np.unique(np.append(np.arange(0, len(positions), _STRIDE), len(positions) - 1))
     values = confidence(positions[at])
-    passing = np.flatnonzero(_passes(values))
-    if not len(passing):
+    passing = np.repeat(_passes(values), np.diff(at))
+    between = np.setdiff1d(np.flatnonzero(passing), at)
+    if not len(between):
         return positions[at], values
-    between = np.setdiff1d(np.concatenate([np.arange(at[i], at[i + 1]) for i in passing]), at)
     order = np.argsort(np.concatenate([at, between]))
     values = np.concatenate([values, confidence(positions[between])])[order]
     return positions[np.concatenate([at, between])[order]], values
@@ -90,7 +91,7 @@ def _between(positions: FloatArray, confidence: FloatArray, after: int, at: floa
     low, high = confidence[after - 1], confidence[after]
     # Confidence is close to a normal distribution function of the position.
     start, goal, end = normal_quantile(np.clip([low, at, high], 1e-12, 1.0 - 1e-12))
-    share = (goal - start) / (end - start)
+    share = (goal - start) / (end - start) if end > start else 1.0
     found = positions[after - 1] + share * (positions[after] - positions[after - 1])
     return float(found) if np.isfinite(found) else None
 
@@ -108,9 +109,13 @@ def target_answer(
 
     Returns:
         ``reached`` (interval inside the data), ``bounded``, ``at_least`` (reached, but beyond the
-        search), ``never_compatible`` (the limit of the curve may lie below the target) or
-        ``cannot`` (it does, at 97.5 % confidence).
+        search), ``censored_low`` (before it), ``never_compatible`` (the limit of the curve may lie
+        below the target) or ``cannot`` (it does, at 97.5 % confidence).
     """
+    if np.all(confidence >= 0.975):
+        reason = f"reached before {positions[0]:.3g} {unit}, where the search begins"
+        interval = Interval(low=None, high=float(positions[0]))
+        return Answer(kind=Kind.CENSORED_LOW, interval=interval, unit=unit, reason=reason)
     low = first_crossing(positions, confidence, 0.025)
     value = first_crossing(positions, confidence, 0.5)
     ever = float(confidence[-1])

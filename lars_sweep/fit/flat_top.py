@@ -17,7 +17,8 @@ from lars_sweep.fit.linear import FloatArray
 
 # Cells of the largest temporary array: four of them stay inside a core's cache.
 _CHUNK = 40_000
-# Heights: five times as many move no limit of an edge by more than 0.001 octave.
+# Heights: with five times as many, 99 % of the edges' limits move by 0.002 octave at most, none by
+# more than 0.01.
 _LEVELS = 19
 # Plateau heights whose best RSS is further than this (in units of variance) from the optimum are
 # not searched: no interval in use looks beyond a deviance of 11.

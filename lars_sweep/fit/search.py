@@ -1,4 +1,4 @@
-"""The global minimum over one or two shapes, for many problems at once and without start values."""
+"""Minima over one or two shapes, for many problems at once and without start values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def minimise(
     precision: float = 1e-11,
     turn: Callable[[FloatArray], FloatArray] | None = None,
 ) -> FloatArray:
-    """Shapes (m, q) of ``count`` problems that minimise the objective: a grid, then finer lattices.
+    """Shapes (m, q) that minimise the objective of each problem: a grid, then ever finer lattices.
+
+    Global as far as the grid resolves the objective, exact where that is smooth.
 
     A lattice lies inside the ranges, so that a minimum at an end of one is found like any other. If
     the parabola through it has its minimum there, a much finer lattice around that one is next. A
@@ -33,11 +35,12 @@ def minimise(
 
     Args:
         objective: of shapes (G, q) common to all problems, and of (m, L, q).
-        axes: of the grid; their ends are those of the search.
+        axes: of the grid, two points each at least; their ends are those of the search.
         count: m.
-        precision: resolution of the shapes, absolute below 1, else relative.
+        precision: of the shapes, absolute below 1, else relative: the last lattice's step.
         turn: coordinates (m, G, q) of each problem's own, for shapes (G, q); those after the grid
-            are then in these, what is returned included.
+            are then in these, what is returned included, and the search ends where they do: a
+            slanting range is searched as far as its corners.
     """
     grid = _product(axes)
     chosen = np.argmin(np.broadcast_to(objective(grid), (count, len(grid))), axis=-1)
@@ -119,7 +122,8 @@ def _vertex(
     known = np.isfinite(values)
     finite = values
     if not known.all():
-        finite = np.where(known, values, np.max(values, where=known, initial=0.0))
+        worst = np.max(values, axis=-1, keepdims=True, where=known, initial=0.0)
+        finite = np.where(known, values, worst)
     coefficients = finite @ solution
     slope = coefficients[..., 1 : 1 + q]
     hessian = np.zeros((*values.shape[:-1], q, q))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 _NO_LENGTH = 1e-5
-"""Length of a dot in units of y; without any, a line has no ends that could be round."""
+"""Length of a dot on an axis of percents; without any, a line has no ends that could be round."""
 
 
 def add_strokes(
@@ -32,7 +32,7 @@ def add_strokes(
     cap: Literal["butt", "projecting", "round"] = "butt",
     transform: Transform | None = None,
 ) -> PathPatch:
-    """Straight lines from ``start`` to ``end`` (n, 2), which change no limit of the axes.
+    """Upright or level lines from ``start`` to ``end`` (n, 2); no limit of the axes changes.
 
     Args:
         axes: where they are added.
@@ -64,7 +64,7 @@ def add_dots(
     axes: Axes, x: FloatArray, y: FloatArray, *, color: str, size: float, alpha: float,
     zorder: float,
 ) -> None:  # fmt: skip
-    """Round dots of a diameter in points at x, y (n,): lines without length."""
+    """Round dots of a diameter in points at x and y (n,), the latter percents."""
     start = np.stack([x, y], axis=-1)
     end = np.stack([x, y + _NO_LENGTH], axis=-1)
     add_strokes(axes, start, end, color=color, width=size, zorder=zorder, alpha=alpha, cap="round")

@@ -135,13 +135,11 @@ def _labels(
     color = _rc(f"{name}tick.labelcolor")
     x = name == "x"
     place, va, ha = (axes.get_xaxis_text1_transform if x else axes.get_yaxis_text1_transform)(pad)
-    if not any("$" in label for label in labels):
+    if not any("$" in label or "\n" in label for label in labels):
         shown = np.array([bool(label) for label in labels], dtype=bool)
         texts = [label for label in labels if label]
         row = TickLabels("x" if x else "y", at[shown], texts, place, size, color, _ORDER)
-        axes.add_artist(row)
-        row.set_clip_on(False)
-        return [row]
+        return [axes.add_artist(row)]
     return [
         axes.text(value if x else 0.0, 0.0 if x else value, text, transform=place, va=va, ha=ha,
                   size=size, color=color, zorder=_ORDER)

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lars_sweep.fit.crossings import MARKS, first_crossing, last_crossing, scan, sparsely
+from lars_sweep.fit.answers import Kind
+from lars_sweep.fit.crossings import (
+    MARKS,
+    first_crossing,
+    last_crossing,
+    scan,
+    sparsely,
+    target_answer,
+)
 
 
 @given(
@@ -58,3 +66,17 @@ def test_a_scan_refines_what_climbs_between_two_positions() -> None:
     for mark in MARKS:
         exact = np.exp(5.0 + 0.004 * stats.norm.ppf(mark))
         assert first_crossing(at, values, mark) == pytest.approx(exact, rel=1e-4)
+
+
+def test_a_target_that_is_reached_before_the_search_begins_has_an_upper_limit_only() -> None:
+    positions = np.array([10.0, 20.0, 40.0, np.inf])
+    answer = target_answer(positions, np.array([0.98, 0.99, 0.99, 1.0]), 40.0, "epochs")
+    assert answer.kind is Kind.CENSORED_LOW
+    assert answer.value is None
+    assert (answer.interval.low, answer.interval.high) == (None, 10.0)
+    assert answer.reason == "reached before 10 epochs, where the search begins"
+
+
+def test_a_mark_met_exactly_after_a_position_that_rounds_to_it_is_no_division_by_zero() -> None:
+    below = np.nextafter(0.025, 0.0)
+    assert first_crossing(np.array([1.0, 2.0]), np.array([below, 0.025]), 0.025) == 2.0
